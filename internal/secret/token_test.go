@@ -1,0 +1,93 @@
+package secret
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestAFreshTokenIsValidForItsKindOnly(t *testing.T) {
+	kinds := []Kind{Code, AccessToken, RefreshToken, Session, Interaction, Flow, ClientSecret, Setup, PAR, Verification}
+	for _, kind := range kinds {
+		token := New(kind)
+		for _, other := range kinds {
+			if got, want := Valid(other, token), other == kind; got != want {
+				t.Errorf("Valid(%s, %s token) = %v", other, kind, got)
+			}
+		}
+	}
+}
+
+func TestAnAlteredTokenIsInvalid(t *testing.T) {
+	token := New(RefreshToken)
+	for i := range token {
+		if Valid(RefreshToken, token[:i]) {
+			t.Errorf("prefix of %d characters passes", i)
+		}
+		if i > 0 && Valid(RefreshToken, token[i:]) {
+			t.Errorf("suffix from %d passes", i)
+		}
+		for bit := range 8 {
+			b := []byte(token)
+			b[i] ^= 1 << bit
+			if Valid(RefreshToken, string(b)) {
+				t.Errorf("bit %d of character %d flipped passes", bit, i)
+			}
+		}
+	}
+	for _, tail := range []string{"=", "==", "A", "\n", " ", "\x00"} {
+		if Valid(RefreshToken, token+tail) {
+			t.Errorf("appended %q passes", tail)
+		}
+	}
+}
+
+func TestTokensDoNotRepeat(t *testing.T) {
+	seen := make(map[string]bool)
+	for range 100_000 {
+		token := New(Code)
+		if seen[token] {
+			t.Fatal("the same token twice")
+		}
+		seen[token] = true
+	}
+}
+
+func TestASecretTextNeverPrintsItself(t *testing.T) {
+	const canary = "canary-5d1f"
+	text := Text(canary)
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", text, "nested", struct{ S Text }{text})
+	asJSON, err := json.Marshal(map[string]any{"s": text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{
+		fmt.Sprint(text), fmt.Sprintf("%v %+v %#v %s %q", text, text, text, text, text),
+		fmt.Sprintf("%+v", struct{ S Text }{text}), string(asJSON), log.String(),
+	} {
+		if strings.Contains(out, canary) {
+			t.Errorf("the secret escaped: %s", out)
+		}
+	}
+	if text.Reveal() != canary {
+		t.Error("Reveal must give the secret")
+	}
+}
+
+func FuzzOpaqueToken(f *testing.F) {
+	f.Add(New(AccessToken), 3, byte(1))
+	f.Fuzz(func(t *testing.T, junk string, at int, flip byte) {
+		if Valid(AccessToken, junk) && junk[:len("kz_at_")] != "kz_at_" {
+			t.Fatalf("accepted %q", junk)
+		}
+		token := New(AccessToken)
+		b := []byte(token)
+		b[(at%len(b)+len(b))%len(b)] ^= flip
+		if string(b) != token && Valid(AccessToken, string(b)) {
+			t.Fatalf("altered token passes: %q", b)
+		}
+	})
+}

@@ -1,0 +1,42 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+)
+
+// ErrNone is the answer to a question that only makes sense for one organization, asked without one. Whoever gets it
+// stops: a missing organization never means "all of them".
+var ErrNone = errors.New("no organization in the context")
+
+// Org is what a request needs to know of the organization it is for. It is shared between requests and never changed.
+type Org struct {
+	ID   uuid.UUID
+	Slug string
+	Name string
+
+	// Issuer is the one canonical issuer identifier (OpenID Connect Discovery 1.0 §3), without a trailing slash.
+	Issuer string
+	// BasePath is the path part of Issuer: empty for an organization that has an origin of its own, else "/o/{slug}".
+	BasePath string
+	// Suspended organizations issue nothing.
+	Suspended bool
+}
+
+type contextKey struct{}
+
+// With returns a context in which everything is asked for org.
+func With(ctx context.Context, org *Org) context.Context {
+	return context.WithValue(ctx, contextKey{}, org)
+}
+
+// From returns the organization of ctx, or ErrNone.
+func From(ctx context.Context) (*Org, error) {
+	org, _ := ctx.Value(contextKey{}).(*Org)
+	if org == nil || org.ID == uuid.Nil {
+		return nil, ErrNone
+	}
+	return org, nil
+}
