@@ -114,12 +114,8 @@ func (k *Keyring) MAC(purpose string, parts ...string) string {
 
 // VerifyMAC reports in constant time whether mac is what MAC gives, or gave under an older key.
 func (k *Keyring) VerifyMAC(purpose, mac string, parts ...string) bool {
-	given, err := base64.RawURLEncoding.Strict().DecodeString(mac)
-	if err != nil {
-		return false
-	}
-	for _, key := range k.keys {
-		if hmac.Equal(given, key.mac(purpose, parts)) {
+	for _, key := range k.keys { // as text, so that only one spelling of it passes
+		if hmac.Equal([]byte(mac), []byte(base64.RawURLEncoding.EncodeToString(key.mac(purpose, parts)))) {
 			return true
 		}
 	}

@@ -102,7 +102,7 @@ func TestAMACIsBoundToPurposeAndParts(t *testing.T) {
 	}
 	for _, bad := range []bool{
 		k.VerifyMAC("other", mac, "a", "b"), k.VerifyMAC("csrf", mac, "ab"), k.VerifyMAC("csrf", mac, "a", "b", ""),
-		k.VerifyMAC("csrf", mac, "b", "a"), k.VerifyMAC("csrf", mac+"A", "a", "b"), k.VerifyMAC("csrf", mac+"=", "a", "b"),
+		k.VerifyMAC("csrf", mac, "b", "a"), k.VerifyMAC("csrf", mac+"A", "a", "b"), k.VerifyMAC("csrf", mac+"=", "a", "b"), k.VerifyMAC("csrf", mac+"\n", "a", "b"),
 		k.VerifyMAC("csrf", "", "a", "b"), k.VerifyMAC("csrf", mac[:42], "a", "b"), ring(t).VerifyMAC("csrf", mac, "a", "b"),
 	} {
 		if bad {

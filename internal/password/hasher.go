@@ -1,0 +1,138 @@
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// None is stored for a user who has no password. No password verifies against it.
+const None = "!"
+
+// ErrBusy says that the queue is full or the wait was too long: a matter of the moment (503), not of the password.
+var ErrBusy = errors.New("too many passwords are being checked at once")
+
+// ErrMalformed says that a stored hash is none, or asks for more than any hash of ours would.
+var ErrMalformed = errors.New("stored password hash is malformed or out of bounds")
+
+// current is what new hashes are made with: one of the sets that OWASP names, about 30 ms on a small machine.
+var current = params{memory: 19456, time: 2, threads: 1, salt: 16, tag: 32}
+
+// Options bound the work that is done at once. Zero values mean the defaults.
+type Options struct {
+	Slots int           // hashes at once: twice the cores, at most 4
+	Queue int           // callers that may wait for a slot: 64
+	Wait  time.Duration // how long each of them does: 2 s
+}
+
+// A Hasher hashes in a bounded number of slots. It is safe for concurrent use.
+type Hasher struct {
+	slots   chan struct{}
+	wait    time.Duration
+	queue   int64
+	waiting atomic.Int64
+	decoy   []byte // salt of the hash that is compared with for unknown users
+}
+
+// New returns a hasher.
+func New(o Options) *Hasher {
+	if o.Slots <= 0 {
+		o.Slots = min(4, 2*runtime.GOMAXPROCS(0))
+	}
+	if o.Queue <= 0 {
+		o.Queue = 64
+	}
+	if o.Wait <= 0 {
+		o.Wait = 2 * time.Second
+	}
+	h := &Hasher{slots: make(chan struct{}, o.Slots), queue: int64(o.Queue), wait: o.Wait, decoy: make([]byte, current.salt)}
+	rand.Read(h.decoy)
+	return h
+}
+
+// Hash returns the PHC string of a password. It does not judge the password: that is Check.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	if len(password) > MaxLength {
+		return "", ErrTooLong
+	}
+	salt := make([]byte, current.salt)
+	rand.Read(salt)
+	tag, err := h.derive(ctx, password, salt, current)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	return format(current, salt, tag), nil
+}
+
+// Verify reports whether the password is the one that phc was made of, and, if it is, whether phc is outdated: made with
+// other parameters than today's, so that it should be made anew while the password is at hand. Where phc is None or the
+// password too long, the work is done all the same, so that the time tells nothing of the user.
+func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, outdated bool, err error) {
+	if phc == None || len(password) > MaxLength {
+		return false, false, h.Decoy(ctx, password)
+	}
+	p, salt, want, err := parse(phc)
+	if err != nil {
+		return false, false, fmt.Errorf("verify password: %w", err)
+	}
+	got, err := h.derive(ctx, password, salt, p)
+	if err != nil {
+		return false, false, fmt.Errorf("verify password: %w", err)
+	}
+	if subtle.ConstantTimeCompare(got, want) != 1 {
+		return false, false, nil
+	}
+	return true, p != current, nil
+}
+
+// Decoy does the work of Verify for a user who does not exist.
+func (h *Hasher) Decoy(ctx context.Context, password string) error {
+	if len(password) > MaxLength {
+		password = password[:MaxLength]
+	}
+	if _, err := h.derive(ctx, password, h.decoy, current); err != nil {
+		return fmt.Errorf("verify password: %w", err)
+	}
+	return nil
+}
+
+func (h *Hasher) derive(ctx context.Context, password string, salt []byte, p params) ([]byte, error) {
+	if err := h.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-h.slots }()
+	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, p.tag), nil
+}
+
+// enter takes a slot at once, or waits in the queue for one.
+func (h *Hasher) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	defer h.waiting.Add(-1)
+	if h.waiting.Add(1) > h.queue {
+		return ErrBusy
+	}
+	timeout := time.NewTimer(h.wait)
+	defer timeout.Stop()
+	select {
+	case h.slots <- struct{}{}:
+		return nil
+	case <-timeout.C:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
