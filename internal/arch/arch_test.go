@@ -77,6 +77,18 @@ func (s source) calls(importPath string, names ...string) []token.Pos {
 	return found
 }
 
+// bubbles returns the calls of synctest.Test in the file.
+func (s source) bubbles() (found []ast.Node) {
+	starts := s.calls("testing/synctest", "Test")
+	ast.Inspect(s.ast, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && slices.Contains(starts, call.Fun.Pos()) {
+			found = append(found, call)
+		}
+		return true
+	})
+	return found
+}
+
 // rule looks at the whole module and returns its complaints.
 type rule func([]source) []string
 
@@ -167,6 +179,10 @@ func TestEachRuleSeesItsFault(t *testing.T) {
 		{"no folder has a vague name", "internal/utils/a.go", `package utils`},
 		{"no type has a vague name", "web/a.go", `package web; type sessionManager struct{}`},
 		{"tests do not sleep", "web/a_test.go", `package web; import "time"; func f() { time.Sleep(1) }`},
+		{
+			"tests do not sleep", "web/a_test.go",
+			`package web; import ("testing"; "testing/synctest"; "time"); func f(t *testing.T) { synctest.Test(t, g); time.Sleep(1) }`,
+		},
 		{"tests do not sleep", "server/servertest/a.go", `package servertest; import "time"; func f() { time.Sleep(1) }`},
 		{"only furniture skips a test", "web/a_test.go", `package web; import "testing"; func TestA(t *testing.T) { t.Skip() }`},
 	}
@@ -186,15 +202,18 @@ func TestEachRuleSeesItsFault(t *testing.T) {
 
 func TestNoRuleComplainsOfWhatIsMeant(t *testing.T) {
 	meant := map[string]string{
-		"storage/fositestore/a.go":      `package fositestore; import (_ "github.com/keizer-auth/keizer/storage"; _ "github.com/ory/fosite")`,
-		"storage/storagetest/a.go":      `package storagetest; import (_ "github.com/keizer-auth/keizer/storage"; "testing"; "os"); func f(t *testing.T) { os.Getenv("V"); t.Skip() }`,
-		"storage/a_test.go":             `package storage_test; import _ "github.com/keizer-auth/keizer/storage/storagetest"`,
-		"server/a_test.go":              `package server_test; import (_ "github.com/keizer-auth/keizer/server/servertest"; _ "golang.org/x/oauth2")`,
-		"cmd/keizer/a.go":               `package main; import (_ "github.com/keizer-auth/keizer/internal/seal"; "os"); var v = os.Getenv("V")`,
-		"internal/relyingparty/a.go":    `package relyingparty; import _ "golang.org/x/oauth2/clientcredentials"`,
-		"provider/a.go":                 `package provider; type unit struct{ n int }; var none = unit{}; func f() { none := none; none.n = 1; var n int; n++ }`,
-		"provider/example_test.go":      `package provider_test; import "os"; var env = os.Environ()`,
-		"internal/arch/doc.go":          "// Package arch keeps it.\npackage arch",
+		"storage/fositestore/a.go":   `package fositestore; import (_ "github.com/keizer-auth/keizer/storage"; _ "github.com/ory/fosite")`,
+		"storage/storagetest/a.go":   `package storagetest; import (_ "github.com/keizer-auth/keizer/storage"; "testing"; "os"); func f(t *testing.T) { os.Getenv("V"); t.Skip() }`,
+		"storage/a_test.go":          `package storage_test; import _ "github.com/keizer-auth/keizer/storage/storagetest"`,
+		"server/a_test.go":           `package server_test; import (_ "github.com/keizer-auth/keizer/server/servertest"; _ "golang.org/x/oauth2")`,
+		"cmd/keizer/a.go":            `package main; import (_ "github.com/keizer-auth/keizer/internal/seal"; "os"); var v = os.Getenv("V")`,
+		"internal/relyingparty/a.go": `package relyingparty; import _ "golang.org/x/oauth2/clientcredentials"`,
+		"provider/a.go":              `package provider; type unit struct{ n int }; var none = unit{}; var _ any = none; func f() { _ = none; none := none; none.n = 1; var n int; n++ }`,
+		"provider/example_test.go":   `package provider_test; import "os"; var env = os.Environ()`,
+		"internal/arch/doc.go":       "// Package arch keeps it.\npackage arch",
+		"internal/password/wait_test.go": `package password
+			import ("testing"; "testing/synctest"; "time")
+			func f(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }`,
 		"provider/prompt/clock_test.go": `package prompt; import ("testing"; "time"); func TestA(t *testing.T) { <-time.After(1) }`,
 	}
 	for name, text := range meant {
@@ -244,10 +263,7 @@ func librariesStayInTheirRooms(house []source) (complaints []string) {
 				if !within(name, w.path) || slices.Contains(w.rooms, s.room) {
 					continue
 				}
-				if s.test && (slices.Contains(w.tests, "*") || slices.Contains(w.tests, s.room)) {
-					continue
-				}
-				if furniture[s.room] && slices.Contains(w.tests, s.room) {
+				if s.furnished() && (slices.Contains(w.tests, "*") || slices.Contains(w.tests, s.room)) {
 					continue
 				}
 				complaints = append(complaints, fmt.Sprintf("%s: %s is not for %s, only for %v", s.at(pos), name, s.room, w.rooms))
@@ -316,7 +332,11 @@ func packageVariablesDoNotChange(house []source) (complaints []string) {
 				continue
 			}
 			for _, spec := range general.Specs {
-				for _, name := range spec.(*ast.ValueSpec).Names {
+				values, ok := spec.(*ast.ValueSpec)
+				if !ok {
+					continue
+				}
+				for _, name := range values.Names {
 					if variables[scope(s)] == nil {
 						variables[scope(s)] = make(map[string]bool)
 					}
@@ -333,7 +353,7 @@ func packageVariablesDoNotChange(house []source) (complaints []string) {
 		changed := func(target ast.Expr) {
 			name := base(target)
 			// The parser resolves what a file declares itself; a name it left open is of another file of the package.
-			if name != nil && ours[name.Name] && (name.Obj == nil || name.Obj == s.ast.Scope.Lookup(name.Name)) {
+			if name != nil && name.Name != "_" && ours[name.Name] && (name.Obj == nil || name.Obj == s.ast.Scope.Lookup(name.Name)) {
 				complaints = append(complaints, fmt.Sprintf("%s: changes the package variable %s", s.at(name.Pos()), name.Name))
 			}
 		}
@@ -423,7 +443,12 @@ func testsDoNotSleep(house []source) (complaints []string) {
 		if !s.furnished() {
 			continue
 		}
+		bubbles := s.bubbles()
 		for _, pos := range s.calls("time", "Sleep") {
+			// Within a bubble of synctest the clock is not the world's, and sleeping is how one moves it.
+			if slices.ContainsFunc(bubbles, func(b ast.Node) bool { return b.Pos() <= pos && pos < b.End() }) {
+				continue
+			}
 			complaints = append(complaints, fmt.Sprintf("%s: sleeps; wait for the thing itself, or use testing/synctest", s.at(pos)))
 		}
 	}

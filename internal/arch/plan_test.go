@@ -43,8 +43,9 @@ var stairs = map[string][]string{
 
 // furniture is what only tests may import. It alone may skip a test or read the environment to learn what the machine has.
 var furniture = map[string]bool{
-	"storage/storagetest": true,
-	"server/servertest":   true,
+	"storage/storagetest":   true,
+	"server/servertest":     true,
+	"internal/providertest": true,
 }
 
 // testsMayImport adds to the floors what the test files of a room may import: furniture from above its own floor.
@@ -72,7 +73,7 @@ var walls = []wall{
 	{
 		path:  "github.com/go-jose/go-jose/v4",
 		rooms: []string{"provider", "provider/keys", "internal/relyingparty", "cmd/keizer"},
-		tests: []string{"server", "server/servertest"},
+		tests: []string{"server", "server/servertest", "internal/providertest"},
 	},
 
 	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "playground", "web"}},
@@ -83,7 +84,7 @@ var walls = []wall{
 	{path: "github.com/spf13/", rooms: []string{"cmd/keizer"}},
 	{path: "github.com/lmittmann/tint", rooms: []string{"cmd/keizer"}},
 	{path: "github.com/alexedwards/argon2id", rooms: []string{"internal/password"}},
-	{path: "testing", rooms: []string{"storage/storagetest", "server/servertest"}, tests: []string{"*"}},
+	{path: "testing", tests: []string{"*"}},
 }
 
 // pure rooms decide without asking anybody, so that their whole behaviour fits in a table of a test.
