@@ -1,0 +1,203 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/secret"
+)
+
+// Validate reports everything that is wrong with the configuration, joined, one sentence each. None of them repeats a
+// secret.
+func (c *Config) Validate() error {
+	v := &validation{config: c}
+	if c.Development() {
+		v.development()
+	} else {
+		v.production()
+	}
+	v.listener()
+	v.database()
+	v.masterKeys()
+	v.proxies()
+	v.lifetimes()
+
+	v.check("root_organization", c.RootOrganization == "" || slug.MatchString(c.RootOrganization),
+		"must be the slug of an organization: lower-case letters, digits and hyphens")
+	v.check("data_dir", c.DataDir != "", "must not be empty")
+	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.check("password.slots", c.Password.Slots >= 0 && c.Password.Slots <= 64, "must be from 0 to 64")
+	v.check("password.queue", c.Password.Queue >= 1 && c.Password.Queue <= 10_000, "must be from 1 to 10000")
+	return errors.Join(v.complaints...)
+}
+
+var slug = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+type validation struct {
+	config     *Config
+	complaints []error
+}
+
+// check complains about a key unless ok, and names the place that the value came from, where that is known.
+func (v *validation) check(key string, ok bool, format string, args ...any) {
+	if ok {
+		return
+	}
+	if source := v.config.sources[key]; source != "" && source != "default" {
+		key += " (" + source + ")"
+	}
+	v.complaints = append(v.complaints, fmt.Errorf("%s: %w", key, fmt.Errorf(format, args...)))
+}
+
+func (v *validation) oneOf(key, value string, allowed ...string) {
+	v.check(key, slices.Contains(allowed, value), "must be %s or %s", strings.Join(allowed[:len(allowed)-1], ", "), allowed[len(allowed)-1])
+}
+
+// development keeps to the machine: its key lies beside its data, and its first operator is whoever opens the page.
+func (v *validation) development() {
+	host, _, err := net.SplitHostPort(v.config.Listen)
+	addr, _ := netip.ParseAddr(host)
+	v.check("listen", err != nil || host == "localhost" || addr.IsLoopback(),
+		"must be a loopback address such as 127.0.0.1:8080 in development; set issuer to the public https address to serve others")
+}
+
+func (v *validation) production() {
+	c := v.config
+	u, err := url.Parse(c.Issuer)
+	if err != nil {
+		v.check("issuer", false, "is not a URL")
+		u = &url.URL{}
+	}
+	v.check("issuer", err != nil || u.Scheme == "https",
+		"must begin with https:// in production; leave it out for development on http://localhost")
+	v.check("issuer", err != nil || u.Hostname() != "" && u.Opaque == "", "must name a host, as in https://id.example.com")
+	v.check("issuer", u.User == nil, "must not carry a user name or password")
+	v.check("issuer", u.RawQuery == "" && !u.ForceQuery, "must not have a query")
+	v.check("issuer", !strings.Contains(c.Issuer, "#"), "must not have a fragment")
+	v.check("issuer", !strings.HasSuffix(u.Path, "/"), "must not end in a slash")
+	v.check("issuer", strings.Trim(u.Path, "/") == "", "must not have a path: Keizer has an origin of its own")
+	v.check("issuer", u.Host == strings.ToLower(u.Host) && u.Port() != "443" && !strings.HasSuffix(u.Host, ":"),
+		"must be written with its host in lower case and without the port 443, because clients compare it byte for byte")
+	v.check("database.url", c.Database.URL != "",
+		"is required in production; set KEIZER_DATABASE_URL to postgres://USER:PASSWORD@HOST/DATABASE or sqlite:PATH")
+	v.check("master_key", c.MasterKey != "",
+		"is required in production; make one with `keizer secret generate` and set KEIZER_MASTER_KEY, or KEIZER_MASTER_KEY_FILE to the file that holds it")
+}
+
+func (v *validation) listener() {
+	_, port, err := net.SplitHostPort(v.config.Listen)
+	v.check("listen", err == nil, "must be HOST:PORT or :PORT")
+	if err != nil {
+		return
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	v.check("listen", err == nil, "its port must be a number from 0 to 65535")
+}
+
+func (v *validation) database() {
+	text := v.config.Database.URL.Reveal()
+	path, isSQLite := strings.CutPrefix(text, "sqlite:")
+	switch {
+	case text == "": // only in production, which complained
+	case isSQLite:
+		v.check("database.url", path != "", "sqlite: must be followed by a path")
+		v.check("database.url", path == "" || v.config.Development() || !strings.Contains(path, ":memory:"),
+			"must be a file in production: what is kept in memory is gone after a restart")
+	case strings.HasPrefix(text, "postgres://"), strings.HasPrefix(text, "postgresql://"):
+		_, err := url.Parse(text)
+		v.check("database.url", err == nil, "is not a URL; percent-encode the special characters of the password")
+	default:
+		v.check("database.url", false, "must begin with sqlite: or postgres://")
+	}
+	v.oneOf("database.pooler", v.config.Database.Pooler, "none", "session", "transaction")
+	v.check("database.max_conns", v.config.Database.MaxConns >= 1 && v.config.Database.MaxConns <= 10_000, "must be from 1 to 10000")
+}
+
+func (v *validation) masterKeys() {
+	if v.config.MasterKey != "" {
+		_, err := seal.Parse(v.config.MasterKey.Reveal())
+		v.check("master_key", err == nil, "%w; make a good one with `keizer secret generate`", err)
+	}
+	for i, old := range v.config.MasterKeyOld {
+		_, err := seal.Parse(old.Reveal())
+		v.check("master_key_old", err == nil, "number %d: %w", i+1, err)
+	}
+	v.check("master_key_old", !slices.Contains(v.config.MasterKeyOld, v.config.MasterKey) || v.config.MasterKey == "",
+		"holds the current master key")
+}
+
+// proxies refuses ranges that trust everybody: X-Forwarded-For would be whatever a stranger says.
+func (v *validation) proxies() {
+	for _, proxy := range v.config.TrustedProxies {
+		prefix, err := netip.ParsePrefix(proxy)
+		if _, addrErr := netip.ParseAddr(proxy); err != nil && addrErr != nil {
+			v.check("trusted_proxies", false, "%q is neither an IP address nor a CIDR range", proxy)
+		} else if err == nil {
+			v.check("trusted_proxies", prefix.Bits() > 0, "%q trusts everybody; name the proxies", proxy)
+		}
+	}
+}
+
+func (v *validation) lifetimes() {
+	c := v.config
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+		most  time.Duration
+	}{
+		{"shutdown_grace", c.ShutdownGrace, time.Hour},
+		{"session.idle_timeout", c.Session.IdleTimeout, year},
+		{"session.absolute_timeout", c.Session.AbsoluteTimeout, year},
+		{"tokens.code_lifetime", c.Tokens.CodeLifetime, 10 * time.Minute}, // RFC 6749 §4.1.2
+		{"tokens.access_lifetime", c.Tokens.AccessLifetime, 24 * time.Hour},
+		{"tokens.access_jwt_lifetime", c.Tokens.AccessJWTLifetime, 24 * time.Hour},
+		{"tokens.id_lifetime", c.Tokens.IDLifetime, 24 * time.Hour},
+		{"tokens.refresh_idle", c.Tokens.RefreshIdle, 10 * year},
+		{"tokens.refresh_absolute", c.Tokens.RefreshAbsolute, 10 * year},
+	} {
+		v.check(d.key, d.value >= time.Second && d.value <= d.most, "must be from 1s to %s", d.most)
+	}
+	v.check("tokens.refresh_replay_window", c.Tokens.RefreshReplayWindow >= 0 && c.Tokens.RefreshReplayWindow <= time.Minute, "must be from 0s to 1m0s")
+	v.check("session.idle_timeout", c.Session.IdleTimeout <= c.Session.AbsoluteTimeout, "must not exceed session.absolute_timeout")
+	v.check("tokens.refresh_idle", c.Tokens.RefreshIdle <= c.Tokens.RefreshAbsolute, "must not exceed tokens.refresh_absolute")
+}
+
+const year = 366 * 24 * time.Hour
+
+// Keyring reads the master keys, in development from DATA_DIR/master.key, which it makes when there is none.
+func (c *Config) Keyring() (*seal.Keyring, error) {
+	current := c.MasterKey
+	if current == "" {
+		if !c.Development() {
+			return nil, errors.New("master_key: is required in production")
+		}
+		key, err := c.developmentKey()
+		if err != nil {
+			return nil, err
+		}
+		current = key
+	}
+	ring, err := seal.Parse(current.Reveal(), reveal(c.MasterKeyOld)...)
+	if err != nil {
+		return nil, fmt.Errorf("master_key: %w", err)
+	}
+	return ring, nil
+}
+
+func reveal(texts []secret.Text) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = text.Reveal()
+	}
+	return out
+}
