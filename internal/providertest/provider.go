@@ -52,10 +52,10 @@ type Provider struct {
 	Faults Faults
 
 	key   *ecdsa.PrivateKey
+	mux   *http.ServeMux
 	mu    sync.Mutex
 	codes map[string]url.Values // code → authorization request
 	live  map[string]url.Values // access or refresh token → authorization request
-	Log   []string              // "METHOD /path"
 }
 
 // New starts a provider that ends with the test.
@@ -65,28 +65,33 @@ func New(t *testing.T, faults Faults) *Provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Provider{Faults: faults, key: key, codes: map[string]url.Values{}, live: map[string]url.Values{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", p.metadata)
-	mux.HandleFunc("GET /jwks.json", p.jwks)
-	mux.HandleFunc("GET /authorize", p.authorize)
-	mux.HandleFunc("GET /login", p.login)
-	mux.HandleFunc("POST /login", p.loggedIn)
-	mux.HandleFunc("POST /consent", p.consented)
-	mux.HandleFunc("POST /token", p.token)
-	mux.HandleFunc("GET /userinfo", p.userinfo)
-	mux.HandleFunc("POST /introspect", p.introspect)
-	mux.HandleFunc("POST /revoke", p.revoke)
-	mux.HandleFunc("GET /logout", p.logout)
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.Log = append(p.Log, r.Method+" "+r.URL.Path)
-		mux.ServeHTTP(w, r)
-	}))
+	p := &Provider{Faults: faults, key: key, mux: http.NewServeMux(), codes: map[string]url.Values{}, live: map[string]url.Values{}}
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"GET /.well-known/openid-configuration": p.metadata,
+		"GET /jwks.json":                        p.jwks,
+		"GET /authorize":                        p.authorize,
+		"GET /login":                            p.login,
+		"POST /login":                           p.loggedIn,
+		"POST /consent":                         p.consented,
+		"POST /token":                           p.token,
+		"GET /userinfo":                         p.userinfo,
+		"POST /introspect":                      p.introspect,
+		"POST /revoke":                          p.revoke,
+		"GET /logout":                           p.logout,
+	} {
+		p.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			handle(w, r)
+		})
+	}
+	p.Server = httptest.NewServer(p.mux)
 	t.Cleanup(p.Close)
 	return p
 }
+
+// Beside puts a client's own pages on the provider's origin.
+func (p *Provider) Beside(pattern string, pages http.Handler) { p.mux.Handle(pattern, pages) }
 
 func (p *Provider) metadata(w http.ResponseWriter, _ *http.Request) {
 	document := map[string]any{
