@@ -1,0 +1,55 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AuditEvent says who did what to whom, in the transaction in which it was done.
+type AuditEvent struct {
+	ID uuid.UUID `gorm:"column:id;primaryKey"`
+	Owned
+	Actor     string         `gorm:"column:actor"`
+	Action    string         `gorm:"column:action"`
+	Target    string         `gorm:"column:target"`
+	IPAddress *string        `gorm:"column:ip_address"`
+	RequestID string         `gorm:"column:request_id"`
+	Details   map[string]any `gorm:"column:details;serializer:json"`
+	CreatedAt time.Time      `gorm:"column:created_at"`
+}
+
+func (AuditEvent) TableName() string { return "audit_events" }
+
+// AppendAudit adds an event.
+func (db *DB) AppendAudit(ctx context.Context, event *AuditEvent) error {
+	return db.scoped(ctx, writing, "append audit event", func(q *query) error {
+		identify(&event.ID)
+		event.IPAddress = address(event.IPAddress)
+		return q.create(event)
+	})
+}
+
+// ListAudit returns the latest events, newest first.
+func (db *DB) ListAudit(ctx context.Context, limit int) ([]AuditEvent, error) {
+	var events []AuditEvent
+	err := db.scoped(ctx, reading, "list audit events", func(q *query) error {
+		return q.of(&AuditEvent{}).Order("created_at DESC, id DESC").Limit(limited(limit)).Find(&events).Error
+	})
+	return events, err
+}
+
+// Outbox is something to be delivered after the transaction that asked for it: mail, a notice to another system.
+type Outbox struct {
+	ID uuid.UUID `gorm:"column:id;primaryKey"`
+	Owned
+	Kind          string     `gorm:"column:kind"`
+	Payload       []byte     `gorm:"column:payload"`
+	Attempts      int        `gorm:"column:attempts"`
+	NextAttemptAt time.Time  `gorm:"column:next_attempt_at"`
+	DeliveredAt   *time.Time `gorm:"column:delivered_at"`
+	CreatedAt     time.Time  `gorm:"column:created_at"`
+}
+
+func (Outbox) TableName() string { return "outbox" }

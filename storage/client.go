@@ -1,0 +1,166 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Client is an application that asks for people to be signed in, or for tokens of its own (RFC 6749 §2).
+type Client struct {
+	ID uuid.UUID `gorm:"column:id;primaryKey"`
+	Owned
+	ClientID string `gorm:"column:client_id"`
+	Name     string `gorm:"column:name"`
+
+	// Two secrets may live while one is being replaced. Both are digests.
+	SecretDigest       *string    `gorm:"column:secret_digest"`
+	SecretDigestOld    *string    `gorm:"column:secret_digest_old"`
+	SecretOldExpiresAt *time.Time `gorm:"column:secret_old_expires_at"`
+	AuthMethod         string     `gorm:"column:auth_method"`
+
+	RedirectURIs           []string `gorm:"column:redirect_uris;serializer:json"`
+	PostLogoutRedirectURIs []string `gorm:"column:post_logout_redirect_uris;serializer:json"`
+	GrantTypes             []string `gorm:"column:grant_types;serializer:json"`
+	ResponseTypes          []string `gorm:"column:response_types;serializer:json"`
+	ResponseModes          []string `gorm:"column:response_modes;serializer:json"`
+	Scopes                 []string `gorm:"column:scopes;serializer:json"`
+	Audience               []string `gorm:"column:audience;serializer:json"`
+
+	JWKS    *string `gorm:"column:jwks"`
+	JWKSURI *string `gorm:"column:jwks_uri"`
+
+	IDTokenAlg        string `gorm:"column:id_token_alg"`
+	AccessTokenFormat string `gorm:"column:access_token_format"` // "opaque" or "jwt"
+	SkipConsent       bool   `gorm:"column:skip_consent"`
+	Disabled          bool   `gorm:"column:disabled"`
+
+	LogoURI   *string        `gorm:"column:logo_uri"`
+	PolicyURI *string        `gorm:"column:policy_uri"`
+	TosURI    *string        `gorm:"column:tos_uri"`
+	ClientURI *string        `gorm:"column:client_uri"`
+	Metadata  map[string]any `gorm:"column:metadata;serializer:json"`
+
+	// Version counts the changes. UpdateClient changes only the version that was read.
+	Version   int64     `gorm:"column:version"`
+	CreatedAt time.Time `gorm:"column:created_at"`
+	UpdatedAt time.Time `gorm:"column:updated_at"`
+}
+
+func (Client) TableName() string { return "oauth_clients" }
+
+func (c *Client) fill() {
+	filled(&c.RedirectURIs, &c.PostLogoutRedirectURIs, &c.GrantTypes, &c.ResponseTypes, &c.ResponseModes, &c.Scopes, &c.Audience)
+}
+
+// CreateClient inserts a client. A client_id that is taken is ErrConflict.
+func (db *DB) CreateClient(ctx context.Context, client *Client) error {
+	return db.scoped(ctx, writing, "create client", func(q *query) error {
+		identify(&client.ID)
+		client.fill()
+		client.Version = max(client.Version, 1)
+		return q.create(client)
+	})
+}
+
+// Client returns a client by its client_id, disabled or not.
+func (db *DB) Client(ctx context.Context, clientID string) (*Client, error) {
+	var client Client
+	err := db.scoped(ctx, reading, "read client", func(q *query) error {
+		return q.of(&client).Where("client_id = ?", clientID).Take(&client).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &client, nil
+}
+
+// ListClients returns clients in the order of their client_id, those after the given one.
+func (db *DB) ListClients(ctx context.Context, after string, limit int) ([]Client, error) {
+	var clients []Client
+	err := db.scoped(ctx, reading, "list clients", func(q *query) error {
+		return q.of(&Client{}).Where("client_id > ?", after).Order("client_id").Limit(limited(limit)).Find(&clients).Error
+	})
+	return clients, err
+}
+
+// UpdateClient writes everything about a client that can be edited. If it was changed since it was read, that is
+// ErrConflict; else its Version and UpdatedAt are the new ones afterwards.
+func (db *DB) UpdateClient(ctx context.Context, client *Client) error {
+	metadata, err := objectText(client.Metadata)
+	if err != nil {
+		return fmt.Errorf("update client: %w", err)
+	}
+	client.fill()
+	var at time.Time
+	err = db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "update client", func(q *query) error {
+			at = q.now
+			g := q.of(&Client{}).Where("client_id = ? AND version = ?", client.ClientID, client.Version).UpdateColumns(map[string]any{
+				"name":                      client.Name,
+				"secret_digest":             client.SecretDigest,
+				"secret_digest_old":         client.SecretDigestOld,
+				"secret_old_expires_at":     client.SecretOldExpiresAt,
+				"auth_method":               client.AuthMethod,
+				"redirect_uris":             listed(client.RedirectURIs),
+				"post_logout_redirect_uris": listed(client.PostLogoutRedirectURIs),
+				"grant_types":               listed(client.GrantTypes),
+				"response_types":            listed(client.ResponseTypes),
+				"response_modes":            listed(client.ResponseModes),
+				"scopes":                    listed(client.Scopes),
+				"audience":                  listed(client.Audience),
+				"jwks":                      client.JWKS,
+				"jwks_uri":                  client.JWKSURI,
+				"id_token_alg":              client.IDTokenAlg,
+				"access_token_format":       client.AccessTokenFormat,
+				"skip_consent":              client.SkipConsent,
+				"disabled":                  client.Disabled,
+				"logo_uri":                  client.LogoURI,
+				"policy_uri":                client.PolicyURI,
+				"tos_uri":                   client.TosURI,
+				"client_uri":                client.ClientURI,
+				"metadata":                  metadata,
+				"version":                   client.Version + 1,
+				"updated_at":                at,
+			})
+			if g.Error != nil || g.RowsAffected == 1 {
+				return g.Error
+			}
+			if err := q.of(&Client{}).Where("client_id = ?", client.ClientID).Select("id").Take(&Client{}).Error; err != nil {
+				return err
+			}
+			return ErrConflict
+		})
+	})
+	if err == nil {
+		client.Version++
+		client.UpdatedAt = at
+	}
+	return err
+}
+
+// DeleteClient removes a client and all that was given to it: codes, grants with their refresh tokens, access tokens,
+// consents.
+func (db *DB) DeleteClient(ctx context.Context, clientID string) error {
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "delete client", func(q *query) error {
+			err := changed(q.of(&Client{}).Where("client_id = ?", clientID).Delete(&Client{}), ErrNotFound)
+			if err != nil {
+				return err
+			}
+			for _, statement := range []string{
+				`DELETE FROM oauth_codes WHERE org_id = $1 AND client_id = $2`, // no index: they are few, and live a minute
+				`DELETE FROM oauth_grants WHERE org_id = $1 AND client_id = $2`,
+				`DELETE FROM oauth_access_tokens WHERE org_id = $1 AND client_id = $2 AND grant_id IS NULL`,
+				`DELETE FROM consents WHERE org_id = $1 AND client_id = $2`,
+			} {
+				if _, err := q.exec(statement, q.org, clientID); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
