@@ -89,10 +89,9 @@ var keys = []Key{
 		field:   func(c *Config) any { return &c.Database.URL },
 	},
 	{
-		Name: "database.pooler", Default: "none",
-		Meaning: "transaction when pgbouncer or the like stands before PostgreSQL in transaction mode: it turns prepared statements off. " +
-			"Otherwise session or none.",
-		field: func(c *Config) any { return &c.Database.Pooler },
+		Name:    "database.pooler",
+		Meaning: "transaction, when pgbouncer or the like stands before PostgreSQL in transaction mode: it turns prepared statements off.",
+		field:   func(c *Config) any { return &c.Database.Pooler },
 	},
 	{
 		Name: "database.max_conns", Default: "20",

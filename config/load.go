@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"regexp"
@@ -14,6 +15,8 @@ import (
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/keizer-auth/keizer/internal/nearest"
 )
 
 const (
@@ -196,7 +199,7 @@ func environment(environ []string) (map[string]any, error) {
 		case ok:
 			complaints = append(complaints, read(vars[name]))
 		default:
-			complaints = append(complaints, fmt.Errorf("%s: unknown environment variable%s", name, suggest(name, maps.Keys(known))))
+			complaints = append(complaints, fmt.Errorf("%s: unknown environment variable%s", name, meant(name, maps.Keys(known))))
 		}
 	}
 	return layer, errors.Join(complaints...)
@@ -209,6 +212,25 @@ func ofKubernetes(name, value string) bool {
 }
 
 var serviceVariable = regexp.MustCompile(`^KEIZER_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
+
+// meant returns "; did you mean X?" for the nearest of the names, or nothing when none is near.
+func meant(given string, names iter.Seq[string]) string {
+	if name := nearest.Name(given, names); name != "" {
+		return "; did you mean " + name + "?"
+	}
+	return ""
+}
+
+// fileNames are the names of keys as they may stand in keizer.yaml.
+func fileNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, key := range keys {
+			if !yield(key.Name) || key.Secret() && !yield(key.Name+"_file") {
+				return
+			}
+		}
+	}
+}
 
 // variables splits the environment into names and values; of a name that stands twice the last counts, as in os.Getenv's
 // successors.
@@ -275,7 +297,7 @@ func parseFile(name, content string) (map[string]any, error) {
 				}
 				continue
 			}
-			complain("unknown key%s", suggest(path, fileNames()))
+			complain("unknown key%s", meant(path, fileNames()))
 			continue
 		}
 		if value == nil {

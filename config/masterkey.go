@@ -19,17 +19,6 @@ func (c *Config) MasterKeyFile() string {
 	return filepath.Join(c.DataDir, "master.key")
 }
 
-// EnsureDataDir makes the directory of development's data, for its owner alone. In production nothing is kept there.
-func (c *Config) EnsureDataDir() error {
-	if !c.Development() {
-		return nil
-	}
-	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
-		return fmt.Errorf("make data directory: %w", err)
-	}
-	return nil
-}
-
 // developmentKey reads the master key of development, or makes it. Of several processes that start at once on an empty
 // directory one makes it and all read that one: the file appears whole, or not at all.
 func (c *Config) developmentKey() (secret.Text, error) {
@@ -41,8 +30,8 @@ func (c *Config) developmentKey() (secret.Text, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("master key: %w", fileTrouble(name, err))
 	}
-	if err := c.EnsureDataDir(); err != nil {
-		return "", err
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
 	}
 	if err := writeOnce(name, seal.NewKey()+"\n"); err != nil {
 		return "", fmt.Errorf("make master key: %w", err)

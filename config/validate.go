@@ -111,15 +111,15 @@ func (v *validation) database() {
 	case text == "": // only in production, which complained
 	case isSQLite:
 		v.check("database.url", path != "", "sqlite: must be followed by a path")
-		v.check("database.url", path == "" || v.config.Development() || !strings.Contains(path, ":memory:"),
-			"must be a file in production: what is kept in memory is gone after a restart")
+		v.check("database.url", !strings.Contains(path, ":memory:"), "must be a file: a database in memory would not be shared with the commands")
 	case strings.HasPrefix(text, "postgres://"), strings.HasPrefix(text, "postgresql://"):
 		_, err := url.Parse(text)
 		v.check("database.url", err == nil, "is not a URL; percent-encode the special characters of the password")
 	default:
 		v.check("database.url", false, "must begin with sqlite: or postgres://")
 	}
-	v.oneOf("database.pooler", v.config.Database.Pooler, "none", "session", "transaction")
+	v.check("database.pooler", v.config.Database.Pooler == "" || v.config.Database.Pooler == "transaction",
+		"must be transaction, or left out when no pooler hands out connections for single transactions")
 	v.check("database.max_conns", v.config.Database.MaxConns >= 1 && v.config.Database.MaxConns <= 10_000, "must be from 1 to 10000")
 }
 
@@ -167,6 +167,7 @@ func (v *validation) lifetimes() {
 	} {
 		v.check(d.key, d.value >= time.Second && d.value <= d.most, "must be from 1s to %s", d.most)
 	}
+	v.check("shutdown_delay", c.ShutdownDelay >= 0 && c.ShutdownDelay <= time.Hour, "must be from 0s to 1h0m0s")
 	v.check("tokens.refresh_replay_window", c.Tokens.RefreshReplayWindow >= 0 && c.Tokens.RefreshReplayWindow <= time.Minute, "must be from 0s to 1m0s")
 	v.check("session.idle_timeout", c.Session.IdleTimeout <= c.Session.AbsoluteTimeout, "must not exceed session.absolute_timeout")
 	v.check("tokens.refresh_idle", c.Tokens.RefreshIdle <= c.Tokens.RefreshAbsolute, "must not exceed tokens.refresh_absolute")

@@ -1,29 +1,17 @@
-package config
+package nearest
 
 import "iter"
 
-// suggest returns "; did you mean X?" for the nearest of the names, or nothing when none is near.
-func suggest(given string, names iter.Seq[string]) string {
+// Name returns the nearest of the names to what was given, or "" when none is near: at most two slips of the finger, in long
+// names one in four letters. Of equally near names it is the first in the alphabet.
+func Name(given string, names iter.Seq[string]) string {
 	best, least := "", max(2, len(given)/4)+1
 	for name := range names {
 		if d := distance(given, name, least); d < least || d == least && best != "" && name < best {
 			best, least = name, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return "; did you mean " + best + "?"
-}
-
-func fileNames() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, key := range keys {
-			if !yield(key.Name) || key.Secret() && !yield(key.Name+"_file") {
-				return
-			}
-		}
-	}
+	return best
 }
 
 // distance is the number of letters to insert, delete, replace or swap with their neighbour (optimal string alignment).
