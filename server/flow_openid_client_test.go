@@ -1,0 +1,218 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/keizer-auth/keizer/server/servertest"
+)
+
+// A client in another language, by other people, that knows the server by its address alone: what it does not understand,
+// nobody's client will. The server is the real program, started as the README says.
+func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
+	servertest.Needs(t, "node", "node", "npm")
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+
+	journey := installJourney(ctx, t)
+	program := buildKeizer(ctx, t)
+	dir := t.TempDir()
+	base := startKeizer(ctx, t, program, dir)
+	keizer := func(stdin string, arguments ...string) map[string]any {
+		t.Helper()
+		return runJSON(ctx, t, program, dir, stdin, arguments...)
+	}
+
+	const username, password, email, name = "alice", "correct horse battery staple", "alice@example.com", "Alice Doe"
+	keizer(password, "user", "create", "--org", "default", "--username", username, "--email", email, "--name", name,
+		"--verified", "--password-stdin", "-o", "json")
+
+	const redirectURI, postURI, nativeURI, byeURI = "http://127.0.0.1:9999/cb", "http://127.0.0.1:9999/post", "http://127.0.0.1/native", "http://127.0.0.1:9999/bye"
+	create := func(name string, arguments ...string) map[string]any {
+		t.Helper()
+		return keizer("", append([]string{"client", "create", "--org", "default", "--name", name, "-o", "json"}, arguments...)...)
+	}
+	web := create("web", "--redirect-uri", redirectURI, "--post-logout-redirect-uri", byeURI, "--auth-method", "client_secret_basic",
+		"--grant-type", "authorization_code", "--grant-type", "refresh_token", "--scope", "openid profile email offline_access")
+	post := create("post", "--redirect-uri", postURI, "--auth-method", "client_secret_post", "--id-token-alg", "ES256",
+		"--grant-type", "authorization_code", "--response-mode", "query", "--response-mode", "form_post", "--scope", "openid email")
+	native := create("native", "--redirect-uri", nativeURI, "--auth-method", "none", "--id-token-alg", "EdDSA",
+		"--grant-type", "authorization_code", "--scope", "openid profile email")
+	service := create("svc", "--grant-type", "client_credentials", "--scope", "read write")
+	private, public := keyPair(t)
+	signed := create("signed", "--grant-type", "client_credentials", "--auth-method", "private_key_jwt", "--jwks", public, "--scope", "read write")
+
+	told, err := json.Marshal(map[string]any{
+		"issuer": base, "username": username, "password": password, "email": email, "name": name,
+		"web": map[string]any{
+			"client_id": web["client_id"], "client_secret": web["client_secret"],
+			"redirect_uri": redirectURI, "post_logout_redirect_uri": byeURI,
+		},
+		"post":    map[string]any{"client_id": post["client_id"], "client_secret": post["client_secret"], "redirect_uri": postURI},
+		"native":  map[string]any{"client_id": native["client_id"], "redirect_uri": nativeURI},
+		"service": map[string]any{"client_id": service["client_id"], "client_secret": service["client_secret"]},
+		"signed":  map[string]any{"client_id": signed["client_id"], "key": private},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := exec.CommandContext(ctx, "node", "journey.mjs")
+	node.Dir, node.Stdin = journey, bytes.NewReader(told)
+	out, err := node.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatalf("the journey ended early: %v", err)
+	}
+}
+
+// installJourney lays the client out in a folder of its own, so that nothing is left in the source tree.
+func installJourney(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "openid-client"))); err != nil {
+		t.Fatal(err)
+	}
+	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	npm.Dir = dir
+	if out, err := npm.CombinedOutput(); err != nil {
+		servertest.Lacks(t, "node", "npm could not install openid-client: "+err.Error()+"\n"+string(out))
+	}
+	return dir
+}
+
+func buildKeizer(ctx context.Context, t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "keizer")
+	if runtime.GOOS == "windows" {
+		program += ".exe"
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "../cmd/keizer")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// bareEnvironment is this process's, without what would configure the program under test.
+func bareEnvironment() []string {
+	var kept []string
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "KEIZER_") && name != "PORT" && name != "DATABASE_URL" {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
+var discoveryLine = regexp.MustCompile(`(http://localhost:\d+)/\.well-known/openid-configuration`)
+
+// startKeizer serves in development mode on a free port and returns the base address that it prints. The test's end is a
+// SIGTERM, after which it must end in order.
+func startKeizer(ctx context.Context, t *testing.T, program, dir string) string {
+	t.Helper()
+	// The test's context ends before its clean-up begins, and the program must live to be ended in order.
+	living, kill := context.WithCancel(context.WithoutCancel(ctx))
+	serve := exec.CommandContext(living, program, "serve", "--listen", "127.0.0.1:0")
+	serve.Dir, serve.Env = dir, bareEnvironment()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged := func() string {
+		text, err := os.ReadFile(log.Name())
+		return string(text) + errorText(err)
+	}
+	serve.Stderr = log
+	stdout, err := serve.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		defer kill()
+		defer log.Close()
+		defer time.AfterFunc(30*time.Second, kill).Stop()
+		_ = serve.Process.Signal(syscall.SIGTERM) // it may have ended by itself; Wait tells
+		if err := serve.Wait(); err != nil {
+			t.Errorf("serve ended with %v\n%s", err, logged())
+		}
+	})
+	defer time.AfterFunc(time.Minute, kill).Stop()
+	var said strings.Builder
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		if found := discoveryLine.FindStringSubmatch(lines.Text()); found != nil {
+			go func() { _, _ = io.Copy(io.Discard, stdout) }() // so that the program never waits for a reader
+			return found[1]
+		}
+	}
+	t.Fatalf("serve named no discovery address:\n%s\n%s", said.String(), logged())
+	return ""
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// runJSON runs a command and reads the one object that it prints.
+func runJSON(ctx context.Context, t *testing.T, program, dir, stdin string, arguments ...string) map[string]any {
+	t.Helper()
+	command := exec.CommandContext(ctx, program, arguments...)
+	command.Dir, command.Env, command.Stdin = dir, bareEnvironment(), strings.NewReader(stdin)
+	out, err := command.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("keizer %s: %v\n%s", strings.Join(arguments, " "), err, exit.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(out, &object); err != nil {
+		t.Fatalf("keizer %s printed %q: %v", strings.Join(arguments, " "), out, err)
+	}
+	return object
+}
+
+// keyPair makes a client's key: the private half for the client, the public one in a file to register.
+func keyPair(t *testing.T) (private jose.JSONWebKey, public string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private = jose.JSONWebKey{Key: key, KeyID: "client-key", Algorithm: "ES256", Use: "sig"}
+	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{private.Public()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	public = filepath.Join(t.TempDir(), "jwks.json")
+	if err := os.WriteFile(public, set, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return private, public
+}
