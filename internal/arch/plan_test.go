@@ -34,6 +34,7 @@ var floors = map[string]int{
 var stairs = map[string][]string{
 	"storage/fositestore": {"storage"},
 	"server/servertest":   {"server"},
+	"manage":              {"provider/keys"}, // whoever makes an organization makes its keys
 	"config":              {"internal/*"},
 	"migrations":          {"internal/*"},
 	"provider/prompt":     {"internal/*"},

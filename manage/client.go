@@ -1,0 +1,268 @@
+package manage
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+const (
+	// retries bounds how often a change to a client is tried that others change at the same time.
+	retries = 10
+	// maxKeepOld bounds for how long a replaced secret may go on.
+	maxKeepOld = 90 * 24 * time.Hour
+)
+
+// ClientInformation is a client as it is shown (RFC 7591 §3.2.1): what it is, and what the server gave it.
+type ClientInformation struct {
+	ClientID string `json:"client_id"`
+	IssuedAt int64  `json:"client_id_issued_at"`
+	// ClientSecret is there when it has just been made; nobody can show it again.
+	ClientSecret string `json:"client_secret,omitempty"`
+	// SecretExpiresAt stands with every secret; 0 is never.
+	SecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
+	Disabled        bool   `json:"disabled,omitempty"`
+
+	Spec ClientSpec `json:"-"`
+}
+
+// InformationOf returns a client as it is shown, with the secret that has just been made for it, if any.
+func InformationOf(client *storage.Client, made secret.Text) ClientInformation {
+	info := ClientInformation{
+		ClientID: client.ClientID, IssuedAt: client.CreatedAt.Unix(), ClientSecret: made.Reveal(), Disabled: client.Disabled, Spec: SpecOf(client),
+	}
+	if made != "" {
+		info.SecretExpiresAt = new(int64)
+	}
+	return info
+}
+
+// MarshalJSON writes everything as one object.
+func (i ClientInformation) MarshalJSON() ([]byte, error) {
+	type own ClientInformation
+	return mergeJSON(i.Spec, own(i))
+}
+
+// CreateClient makes a client of the organization, under an identifier of ours (S-025: a client cannot choose whose it takes),
+// and with a secret if it authenticates by one. The secret is not to be had again.
+func (o *Operators) CreateClient(ctx context.Context, spec ClientSpec) (*storage.Client, secret.Text, error) {
+	return o.createClient(ctx, newClientID(), spec)
+}
+
+func (o *Operators) createClient(ctx context.Context, clientID string, spec ClientSpec) (*storage.Client, secret.Text, error) {
+	spec = spec.Complete()
+	if err := spec.validate(o.allowLoopback); err != nil {
+		return nil, "", err
+	}
+	client := &storage.Client{ClientID: clientID}
+	spec.apply(client)
+	made := giveSecret(client)
+	err := o.db.InTx(ctx, func(ctx context.Context) error {
+		row := *client // of a transaction that is tried twice the second must not find what the first wrote
+		if err := o.db.CreateClient(ctx, &row); err != nil {
+			return err
+		}
+		if err := o.audit(ctx, "client.create", clientID, map[string]any{"client_name": spec.Name}); err != nil {
+			return err
+		}
+		*client = row
+		return nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("create client: %w", err)
+	}
+	return client, made, nil
+}
+
+// newClientID returns 24 characters that are easily read aloud and double-clicked: 120 random bits in lower-case base 32.
+func newClientID() string {
+	var random [15]byte
+	rand.Read(random[:])
+	return strings.ToLower(base32.StdEncoding.EncodeToString(random[:]))
+}
+
+// giveSecret makes the secret that a client needs and does not have, and takes away those that it has no use for.
+func giveSecret(client *storage.Client) secret.Text {
+	switch {
+	case !bySecret(client.AuthMethod):
+		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = nil, nil, nil
+		return ""
+	case client.SecretDigest != nil:
+		return ""
+	}
+	made := secret.New(secret.ClientSecret)
+	digest := secret.Digest(made)
+	client.SecretDigest = &digest
+	return secret.Text(made)
+}
+
+func bySecret(method string) bool { return method == AuthBasic || method == AuthPost }
+
+// ClientPatch is a change to a client. What is nil stays as it is; what is empty goes back to its default.
+type ClientPatch struct {
+	Name                   *string          `json:"client_name"`
+	RedirectURIs           *[]string        `json:"redirect_uris"`
+	PostLogoutRedirectURIs *[]string        `json:"post_logout_redirect_uris"`
+	AuthMethod             *string          `json:"token_endpoint_auth_method"`
+	GrantTypes             *[]string        `json:"grant_types"`
+	ResponseTypes          *[]string        `json:"response_types"`
+	ResponseModes          *[]string        `json:"response_modes"`
+	Scope                  *string          `json:"scope"`
+	Audience               *[]string        `json:"audience"`
+	IDTokenAlg             *string          `json:"id_token_signed_response_alg"`
+	AccessTokenFormat      *string          `json:"access_token_format"`
+	SkipConsent            *bool            `json:"skip_consent"`
+	Disabled               *bool            `json:"disabled"`
+	JWKS                   *json.RawMessage `json:"jwks"`
+	JWKSURI                *string          `json:"jwks_uri"`
+	ClientURI              *string          `json:"client_uri"`
+	LogoURI                *string          `json:"logo_uri"`
+	PolicyURI              *string          `json:"policy_uri"`
+	TosURI                 *string          `json:"tos_uri"`
+	Contacts               *[]string        `json:"contacts"`
+	Metadata               *map[string]any  `json:"-"`
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+// to returns the spec as the patch makes it.
+func (p ClientPatch) to(s ClientSpec) ClientSpec {
+	set(&s.Name, p.Name)
+	set(&s.RedirectURIs, p.RedirectURIs)
+	set(&s.PostLogoutRedirectURIs, p.PostLogoutRedirectURIs)
+	set(&s.AuthMethod, p.AuthMethod)
+	set(&s.GrantTypes, p.GrantTypes)
+	set(&s.ResponseTypes, p.ResponseTypes)
+	set(&s.ResponseModes, p.ResponseModes)
+	set(&s.Scope, p.Scope)
+	set(&s.Audience, p.Audience)
+	set(&s.IDTokenAlg, p.IDTokenAlg)
+	set(&s.AccessTokenFormat, p.AccessTokenFormat)
+	set(&s.SkipConsent, p.SkipConsent)
+	set(&s.JWKS, p.JWKS)
+	set(&s.JWKSURI, p.JWKSURI)
+	set(&s.ClientURI, p.ClientURI)
+	set(&s.LogoURI, p.LogoURI)
+	set(&s.PolicyURI, p.PolicyURI)
+	set(&s.TosURI, p.TosURI)
+	set(&s.Contacts, p.Contacts)
+	set(&s.Metadata, p.Metadata)
+	// A client that no longer sends people here has no responses to be told the form of.
+	if p.GrantTypes != nil && len(s.GrantTypes) > 0 && !slices.Contains(s.GrantTypes, GrantCode) {
+		if p.ResponseTypes == nil {
+			s.ResponseTypes = nil
+		}
+		if p.ResponseModes == nil {
+			s.ResponseModes = nil
+		}
+	}
+	// What replaces the keys replaces them wherever they were.
+	if p.JWKS != nil && len(*p.JWKS) > 0 && p.JWKSURI == nil {
+		s.JWKSURI = ""
+	}
+	if p.JWKSURI != nil && *p.JWKSURI != "" && p.JWKS == nil {
+		s.JWKS = nil
+	}
+	return s
+}
+
+// UpdateClient changes a client of the organization. Of two changes at once both count, one after the other. If the client
+// comes to need a secret by it, that is returned; else there is none.
+func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch ClientPatch) (*storage.Client, secret.Text, error) {
+	var made secret.Text
+	client, err := o.changeClient(ctx, clientID, "client.update", func(client *storage.Client) (map[string]any, error) {
+		spec := patch.to(SpecOf(client)).Complete()
+		if err := spec.validate(o.allowLoopback); err != nil {
+			return nil, err
+		}
+		spec.apply(client)
+		set(&client.Disabled, patch.Disabled)
+		made = giveSecret(client)
+		return map[string]any{"client_name": client.Name, "disabled": client.Disabled}, nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("update client: %w", err)
+	}
+	return client, made, nil
+}
+
+// changeClient reads a client, lets change decide, and writes it, again if somebody else wrote it in between.
+func (o *Operators) changeClient(
+	ctx context.Context, clientID, action string, change func(*storage.Client) (details map[string]any, err error),
+) (client *storage.Client, err error) {
+	for range retries {
+		err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
+			if client, err = o.db.Client(ctx, clientID); err != nil {
+				return err
+			}
+			details, err := change(client)
+			if err != nil {
+				return err
+			}
+			if err := o.db.UpdateClient(ctx, client); err != nil {
+				return err
+			}
+			return o.audit(ctx, action, clientID, details)
+		})
+		if !errors.Is(err, storage.ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// RotateClientSecret gives a client a new secret. The one before goes on for keepOld, so that a client that runs in many
+// places can be told one by one; any older one ends at once, for two at the most are good.
+func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, keepOld time.Duration) (secret.Text, error) {
+	if keepOld < 0 || keepOld > maxKeepOld {
+		return "", &Invalid{Field: "keep_old", Message: fmt.Sprintf("it must be between 0 and %s", maxKeepOld)}
+	}
+	var made secret.Text
+	_, err := o.changeClient(ctx, clientID, "client.rotate_secret", func(client *storage.Client) (map[string]any, error) {
+		if !bySecret(client.AuthMethod) {
+			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: "a client that authenticates by " + client.AuthMethod + " has no secret"}
+		}
+		old := client.SecretDigest
+		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = nil, nil, nil
+		if old != nil && keepOld > 0 {
+			until := time.Now().Add(keepOld).UTC()
+			client.SecretDigestOld, client.SecretOldExpiresAt = old, &until
+		}
+		made = giveSecret(client)
+		return map[string]any{"keep_old": keepOld.String()}, nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("rotate client secret: %w", err)
+	}
+	return made, nil
+}
+
+// DeleteClient removes a client of the organization and everything that was given to it.
+func (o *Operators) DeleteClient(ctx context.Context, clientID string) error {
+	err := o.db.InTx(ctx, func(ctx context.Context) error {
+		if err := o.db.DeleteClient(ctx, clientID); err != nil {
+			return err
+		}
+		return o.audit(ctx, "client.delete", clientID, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("delete client: %w", err)
+	}
+	return nil
+}

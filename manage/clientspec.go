@@ -1,0 +1,550 @@
+package manage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/internal/strictjson"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// The ways a client can authenticate (RFC 7591 §2), the grants it can use and the formats of its access tokens.
+const (
+	AuthBasic         = "client_secret_basic"
+	AuthPost          = "client_secret_post"
+	AuthPrivateKeyJWT = "private_key_jwt"
+	AuthNone          = "none"
+
+	GrantCode              = "authorization_code"
+	GrantRefresh           = "refresh_token"
+	GrantClientCredentials = "client_credentials"
+
+	FormatOpaque = "opaque"
+	FormatJWT    = "jwt"
+
+	scopeOpenID  = "openid"
+	scopeOffline = "offline_access"
+)
+
+const (
+	maxURIs     = 50
+	maxURI      = 2048 // characters
+	maxScopes   = 50
+	maxScope    = 128 // characters
+	maxContacts = 10
+	maxSpec     = 128 << 10 // bytes, as JSON
+)
+
+// ClientSpec is what a client is to be, under the names of RFC 7591 §2 and of ours where that has none (response_modes,
+// access_token_format, skip_consent, audience). What is left empty takes the default of Complete.
+type ClientSpec struct {
+	Name                   string          `json:"client_name,omitempty"`
+	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs []string        `json:"post_logout_redirect_uris,omitempty"`
+	AuthMethod             string          `json:"token_endpoint_auth_method,omitempty"`
+	GrantTypes             []string        `json:"grant_types,omitempty"`
+	ResponseTypes          []string        `json:"response_types,omitempty"`
+	ResponseModes          []string        `json:"response_modes,omitempty"`
+	Scope                  string          `json:"scope,omitempty"` // separated by spaces
+	Audience               []string        `json:"audience,omitempty"`
+	IDTokenAlg             string          `json:"id_token_signed_response_alg,omitempty"`
+	AccessTokenFormat      string          `json:"access_token_format,omitempty"`
+	SkipConsent            bool            `json:"skip_consent,omitempty"`
+	JWKS                   json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI                string          `json:"jwks_uri,omitempty"`
+	ClientURI              string          `json:"client_uri,omitempty"`
+	LogoURI                string          `json:"logo_uri,omitempty"`
+	PolicyURI              string          `json:"policy_uri,omitempty"`
+	TosURI                 string          `json:"tos_uri,omitempty"`
+	Contacts               []string        `json:"contacts,omitempty"`
+	// Metadata holds the registered members that have no field here, under their own names.
+	Metadata map[string]any `json:"-"`
+}
+
+// plainSpec is a ClientSpec without its methods.
+type plainSpec ClientSpec
+
+// ParseClientSpec reads client metadata as RFC 7591 writes it. Members that no registry knows are Invalid: what is silently
+// ignored is believed to be in force.
+func ParseClientSpec(body []byte) (ClientSpec, error) {
+	if len(body) > maxSpec {
+		return ClientSpec{}, &Invalid{Field: "metadata", Message: fmt.Sprintf("it has more than %d bytes", maxSpec)}
+	}
+	members, err := strictjson.Object(body)
+	if err != nil {
+		return ClientSpec{}, &Invalid{Field: "metadata", Message: err.Error()}
+	}
+	var c complaints
+	var spec plainSpec
+	known := make(map[string]json.RawMessage)
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		raw := members[name]
+		if ownMember(name) {
+			known[name] = raw
+			continue
+		}
+		var value any
+		if err := json.Unmarshal(raw, &value); err != nil || value == nil {
+			c.add(name, "it must not be null")
+			continue
+		}
+		if spec.Metadata == nil {
+			spec.Metadata = make(map[string]any)
+		}
+		spec.Metadata[name] = value
+	}
+	if err := c.err(); err != nil {
+		return ClientSpec{}, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		one, err := json.Marshal(map[string]json.RawMessage{name: known[name]})
+		if err != nil {
+			return ClientSpec{}, fmt.Errorf("read client metadata: %w", err)
+		}
+		if string(known[name]) == "null" || strictjson.Unmarshal(one, &spec) != nil {
+			c.add(name, "it is not of the right type")
+		}
+	}
+	if err := c.err(); err != nil {
+		return ClientSpec{}, err
+	}
+	return ClientSpec(spec), nil
+}
+
+// ownMember reports whether a member has a field in ClientSpec.
+func ownMember(name string) bool {
+	switch name {
+	case "client_name", "redirect_uris", "post_logout_redirect_uris", "token_endpoint_auth_method", "grant_types", "response_types", "response_modes", "scope",
+		"audience", "id_token_signed_response_alg", "access_token_format", "skip_consent", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri",
+		"contacts":
+		return true
+	}
+	return false
+}
+
+// MarshalJSON writes the metadata as one object.
+func (s ClientSpec) MarshalJSON() ([]byte, error) {
+	own, err := json.Marshal(plainSpec(s))
+	if err != nil || len(s.Metadata) == 0 {
+		return own, err
+	}
+	return mergeJSON(s.Metadata, own)
+}
+
+// mergeJSON writes one object of several; of two members of one name the later counts.
+func mergeJSON(parts ...any) ([]byte, error) {
+	all := make(map[string]json.RawMessage)
+	for _, part := range parts {
+		encoded, ok := part.([]byte)
+		if !ok {
+			var err error
+			if encoded, err = json.Marshal(part); err != nil {
+				return nil, err
+			}
+		}
+		if err := json.Unmarshal(encoded, &all); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(all)
+}
+
+// Scopes returns the scopes one by one.
+func (s ClientSpec) Scopes() []string { return strings.Fields(s.Scope) }
+
+// Complete returns the spec with a value for everything that was left empty:
+//
+//	grant_types                    authorization_code
+//	token_endpoint_auth_method     client_secret_basic
+//	response_types                 code, if the grant is authorization_code
+//	response_modes                 query and form_post, likewise
+//	scope                          openid profile email, likewise; else none
+//	id_token_signed_response_alg   RS256
+//	access_token_format            opaque
+//
+// A client that may use refresh tokens is allowed the scope offline_access as well, for without asking for it none gets one.
+func (s ClientSpec) Complete() ClientSpec {
+	if len(s.GrantTypes) == 0 {
+		s.GrantTypes = []string{GrantCode}
+	}
+	if s.AuthMethod == "" {
+		s.AuthMethod = AuthBasic
+	}
+	if slices.Contains(s.GrantTypes, GrantCode) {
+		if len(s.ResponseTypes) == 0 {
+			s.ResponseTypes = []string{"code"}
+		}
+		if len(s.ResponseModes) == 0 {
+			s.ResponseModes = []string{"query", "form_post"}
+		}
+		if s.Scope == "" {
+			s.Scope = "openid profile email"
+		}
+	}
+	if slices.Contains(s.GrantTypes, GrantRefresh) && !slices.Contains(s.Scopes(), scopeOffline) {
+		s.Scope = strings.TrimSpace(s.Scope + " " + scopeOffline)
+	}
+	if s.IDTokenAlg == "" {
+		s.IDTokenAlg = keys.RS256
+	}
+	if s.AccessTokenFormat == "" {
+		s.AccessTokenFormat = FormatOpaque
+	}
+	return s
+}
+
+// Validate says everything that is wrong with a complete spec; every complaint is an Invalid.
+func (s ClientSpec) Validate() error { return s.validate(false) }
+
+func (s ClientSpec) validate(allowLoopback bool) error {
+	var c complaints
+	c.check("client_name", checkDisplay(s.Name))
+	s.checkGrants(&c)
+	s.checkRedirects(&c)
+	s.checkScopes(&c)
+	s.checkKeys(&c, allowLoopback)
+
+	oneOf(&c, "id_token_signed_response_alg", s.IDTokenAlg, keys.Algorithms())
+	oneOf(&c, "access_token_format", s.AccessTokenFormat, []string{FormatOpaque, FormatJWT})
+	each(&c, "audience", s.Audience, maxURIs, checkAudience)
+	each(&c, "contacts", s.Contacts, maxContacts, checkDisplay)
+	for field, uri := range map[string]string{"client_uri": s.ClientURI, "logo_uri": s.LogoURI, "policy_uri": s.PolicyURI, "tos_uri": s.TosURI} {
+		if uri != "" {
+			c.check(field, checkLink(uri))
+		}
+	}
+	s.checkMetadata(&c)
+	slices.SortStableFunc(c.found, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return c.err()
+}
+
+func (s ClientSpec) checkGrants(c *complaints) {
+	oneOf(c, "token_endpoint_auth_method", s.AuthMethod, []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone})
+	code := slices.Contains(s.GrantTypes, GrantCode)
+	for _, grant := range s.GrantTypes {
+		switch {
+		case !slices.Contains([]string{GrantCode, GrantRefresh, GrantClientCredentials}, grant):
+			c.add("grant_types", "grant type %q is not supported", grant)
+		case grant == GrantRefresh && !code:
+			c.add("grant_types", "refresh_token is of use with authorization_code only")
+		case grant == GrantClientCredentials && s.AuthMethod == AuthNone:
+			// RFC 6749 §4.4: it would be a token for whoever asks.
+			c.add("grant_types", "client_credentials is for clients that authenticate")
+		}
+	}
+	distinct(c, "grant_types", s.GrantTypes)
+
+	for _, kind := range s.ResponseTypes {
+		if kind != "code" {
+			c.add("response_types", "response type %q is not supported", kind)
+		}
+	}
+	for _, mode := range s.ResponseModes {
+		if mode != "query" && mode != "form_post" {
+			c.add("response_modes", "response mode %q is not supported", mode)
+		}
+	}
+	distinct(c, "response_types", s.ResponseTypes)
+	distinct(c, "response_modes", s.ResponseModes)
+	if !code {
+		if len(s.ResponseTypes) > 0 {
+			c.add("response_types", "they are for the grant type authorization_code only")
+		}
+		if len(s.ResponseModes) > 0 {
+			c.add("response_modes", "they are for the grant type authorization_code only")
+		}
+	}
+}
+
+func (s ClientSpec) checkRedirects(c *complaints) {
+	code := slices.Contains(s.GrantTypes, GrantCode)
+	switch {
+	case code && len(s.RedirectURIs) == 0:
+		c.add("redirect_uris", "the grant type authorization_code needs one at least")
+	case !code && len(s.RedirectURIs) > 0:
+		c.add("redirect_uris", "they are for the grant type authorization_code only")
+	}
+	if !code && len(s.PostLogoutRedirectURIs) > 0 {
+		c.add("post_logout_redirect_uris", "they are for the grant type authorization_code only")
+	}
+	each(c, "redirect_uris", s.RedirectURIs, maxURIs, redirect.ValidateRegistration)
+	each(c, "post_logout_redirect_uris", s.PostLogoutRedirectURIs, maxURIs, redirect.ValidateRegistration)
+}
+
+func (s ClientSpec) checkScopes(c *complaints) {
+	each(c, "scope", s.Scopes(), maxScopes, checkScope)
+	if slices.Contains(s.GrantTypes, GrantCode) {
+		return
+	}
+	for _, scope := range []string{scopeOpenID, scopeOffline} {
+		if slices.Contains(s.Scopes(), scope) {
+			c.add("scope", "%s is for clients that people sign in to", scope)
+		}
+	}
+}
+
+func (s ClientSpec) checkKeys(c *complaints, allowLoopback bool) {
+	switch has, at := len(s.JWKS) > 0, s.JWKSURI != ""; {
+	case has && at:
+		c.add("jwks", "give jwks or jwks_uri, not both")
+	case s.AuthMethod == AuthPrivateKeyJWT && !has && !at:
+		c.add("jwks", "private_key_jwt needs jwks or jwks_uri")
+	}
+	if len(s.JWKS) > 0 {
+		c.check("jwks", keys.ValidateClientJWKS(s.JWKS))
+	}
+	if s.JWKSURI != "" {
+		c.check("jwks_uri", outbound.CheckURL(s.JWKSURI, allowLoopback))
+	}
+}
+
+// checkMetadata goes through the registered members that have no field. Those that would promise what is not done are
+// refused, all others are kept.
+func (s ClientSpec) checkMetadata(c *complaints) {
+	for name, value := range s.Metadata {
+		member, language, localized := strings.Cut(name, "#")
+		switch {
+		case localized:
+			// RFC 7591 §2.2.
+			if !slices.Contains([]string{"client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri"}, member) || !isLanguage(language) {
+				c.add(name, "it is not a member that has languages, or the language is none")
+				continue
+			}
+			text, _ := value.(string)
+			if member == "client_name" {
+				c.check(name, checkDisplay(text))
+			} else {
+				c.check(name, checkLink(text))
+			}
+		default:
+			s.checkMember(c, name, value)
+		}
+	}
+}
+
+func (s ClientSpec) checkMember(c *complaints, name string, value any) {
+	text, _ := value.(string)
+	switch name {
+	case "application_type":
+		if text != "web" && text != "native" {
+			c.add(name, "it must be web or native")
+		}
+	case "subject_type":
+		if text != "public" {
+			c.add(name, "only public is supported")
+		}
+	case "token_endpoint_auth_signing_alg":
+		oneOf(c, name, text, keys.AssertionAlgorithms())
+		if s.AuthMethod != AuthPrivateKeyJWT {
+			c.add(name, "it is for private_key_jwt only")
+		}
+	case "initiate_login_uri":
+		c.check(name, checkLink(text))
+	case "software_id", "software_version":
+		c.check(name, checkDisplay(text))
+	case "default_max_age":
+		if n, ok := value.(float64); !ok || n < 0 || n != float64(int64(n)) || n > 1e9 {
+			c.add(name, "it must be a whole number of seconds")
+		}
+	case "require_auth_time":
+		if _, ok := value.(bool); !ok {
+			c.add(name, "it must be true or false")
+		}
+	case "default_acr_values":
+		values, ok := value.([]any)
+		for _, value := range values {
+			text, isText := value.(string)
+			ok = ok && isText && checkScope(text) == nil
+		}
+		if !ok || len(values) > maxScopes {
+			c.add(name, "it must be an array of texts")
+		}
+	case "client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at", "registration_access_token", "registration_client_uri":
+		c.add(name, "it is given by the server")
+	default:
+		if registered(name) {
+			c.add(name, "it is not supported")
+		} else {
+			c.add(name, "it is not a member of client metadata that is known")
+		}
+	}
+}
+
+// registered reports whether a name stands in IANA's registry of OAuth dynamic client registration metadata, for the sake of
+// a better message.
+func registered(name string) bool {
+	return slices.Contains([]string{
+		"software_statement", "sector_identifier_uri", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc", "userinfo_signed_response_alg",
+		"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc", "request_object_signing_alg", "request_object_encryption_alg",
+		"request_object_encryption_enc", "request_uris", "require_signed_request_object", "require_pushed_authorization_requests", "tls_client_auth_subject_dn",
+		"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
+		"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg", "authorization_encrypted_response_alg",
+		"authorization_encrypted_response_enc", "introspection_signed_response_alg", "introspection_encrypted_response_alg",
+		"introspection_encrypted_response_enc", "authorization_details_types", "frontchannel_logout_uri", "frontchannel_logout_session_required",
+		"backchannel_logout_uri", "backchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
+		"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
+	}, name)
+}
+
+// apply writes a complete, valid spec into a client's row.
+func (s ClientSpec) apply(client *storage.Client) {
+	client.Name = s.Name
+	client.AuthMethod = s.AuthMethod
+	client.RedirectURIs = s.RedirectURIs
+	client.PostLogoutRedirectURIs = s.PostLogoutRedirectURIs
+	client.GrantTypes = s.GrantTypes
+	client.ResponseTypes = s.ResponseTypes
+	client.ResponseModes = s.ResponseModes
+	client.Scopes = s.Scopes()
+	client.Audience = s.Audience
+	client.IDTokenAlg = s.IDTokenAlg
+	client.AccessTokenFormat = s.AccessTokenFormat
+	client.SkipConsent = s.SkipConsent
+	client.JWKS = filled(string(s.JWKS))
+	client.JWKSURI = filled(s.JWKSURI)
+	client.ClientURI = filled(s.ClientURI)
+	client.LogoURI = filled(s.LogoURI)
+	client.PolicyURI = filled(s.PolicyURI)
+	client.TosURI = filled(s.TosURI)
+	client.Metadata = make(map[string]any, len(s.Metadata)+1)
+	maps.Copy(client.Metadata, s.Metadata)
+	if len(s.Contacts) > 0 {
+		client.Metadata["contacts"] = s.Contacts
+	}
+}
+
+// SpecOf returns what a client is.
+func SpecOf(client *storage.Client) ClientSpec {
+	s := ClientSpec{
+		Name: client.Name, AuthMethod: client.AuthMethod, RedirectURIs: slices.Clone(client.RedirectURIs),
+		PostLogoutRedirectURIs: slices.Clone(client.PostLogoutRedirectURIs), GrantTypes: slices.Clone(client.GrantTypes),
+		ResponseTypes: slices.Clone(client.ResponseTypes), ResponseModes: slices.Clone(client.ResponseModes), Scope: strings.Join(client.Scopes, " "),
+		Audience: slices.Clone(client.Audience), IDTokenAlg: client.IDTokenAlg, AccessTokenFormat: client.AccessTokenFormat, SkipConsent: client.SkipConsent,
+		JWKSURI: text(client.JWKSURI), ClientURI: text(client.ClientURI), LogoURI: text(client.LogoURI), PolicyURI: text(client.PolicyURI),
+		TosURI: text(client.TosURI), Metadata: maps.Clone(client.Metadata),
+	}
+	if client.JWKS != nil {
+		s.JWKS = json.RawMessage(*client.JWKS)
+	}
+	switch contacts := s.Metadata["contacts"].(type) {
+	case []string:
+		s.Contacts = contacts
+	case []any: // as it comes from the database
+		for _, contact := range contacts {
+			if text, ok := contact.(string); ok {
+				s.Contacts = append(s.Contacts, text)
+			}
+		}
+	}
+	delete(s.Metadata, "contacts")
+	return s
+}
+
+func filled(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func oneOf(c *complaints, field, value string, allowed []string) {
+	if !slices.Contains(allowed, value) {
+		c.add(field, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+func distinct(c *complaints, field string, values []string) {
+	for i, value := range values {
+		if slices.Contains(values[:i], value) {
+			c.add(field, "%q stands there twice", value)
+		}
+	}
+}
+
+// each checks the elements of a list, and that none is there twice.
+func each(c *complaints, field string, values []string, most int, check func(string) error) {
+	if len(values) > most {
+		c.add(field, "there are more than %d", most)
+		return
+	}
+	for _, value := range values {
+		if err := check(value); err != nil {
+			c.add(field, "%q: %s", value, err)
+		}
+	}
+	distinct(c, field, values)
+}
+
+// checkScope is RFC 6749 §3.3.
+func checkScope(scope string) error {
+	if scope == "" || len(scope) > maxScope {
+		return fmt.Errorf("a scope has 1 to %d characters", maxScope)
+	}
+	for _, c := range []byte(scope) {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return errors.New("it has characters that a scope cannot have")
+		}
+	}
+	return nil
+}
+
+// checkAudience lets an API be named by a URI (RFC 8707 §2) or by any word without spaces. A fragment would name a part of it.
+func checkAudience(audience string) error {
+	if audience == "" || len(audience) > maxURI {
+		return fmt.Errorf("an audience has 1 to %d characters", maxURI)
+	}
+	for _, c := range []byte(audience) {
+		if c <= ' ' || c > '~' || c == '#' {
+			return errors.New("it has characters that an audience cannot have")
+		}
+	}
+	return nil
+}
+
+// checkLink is for addresses that are shown to people and never fetched: https and nothing that a browser would run (S-130).
+func checkLink(uri string) error {
+	if len(uri) > maxURI {
+		return fmt.Errorf("it has more than %d characters", maxURI)
+	}
+	for _, c := range []byte(uri) {
+		if c <= ' ' || c > '~' || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			return errors.New("it has characters that an address cannot have")
+		}
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
+		return errors.New("it must be an https address")
+	}
+	if u.User != nil {
+		return errors.New("it must not hold a user name")
+	}
+	return nil
+}
+
+// isLanguage takes the forms that BCP 47 tags have in practice.
+func isLanguage(tag string) bool {
+	if tag == "" || len(tag) > 35 {
+		return false
+	}
+	for part := range strings.SplitSeq(tag, "-") {
+		if part == "" || len(part) > 8 || strings.Trim(part, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,155 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// Operators does what operators ask for. It is safe for concurrent use.
+type Operators struct {
+	db     *storage.DB
+	hasher *password.Hasher
+	log    *slog.Logger
+
+	// allowLoopback lets clients have addresses of this machine fetched.
+	allowLoopback bool
+}
+
+// New returns operators of a database.
+func New(db *storage.DB, hasher *password.Hasher, log *slog.Logger) *Operators {
+	return &Operators{db: db, hasher: hasher, log: log}
+}
+
+// InDevelopment returns operators who may also register addresses to be fetched from this machine, as a jwks_uri that is
+// served by a program under development.
+func (o *Operators) InDevelopment() *Operators {
+	local := *o
+	local.allowLoopback = true
+	return &local
+}
+
+// Actor is who does something, for the audit.
+type Actor struct {
+	// Name says through which door, and who: "cli:alice", "user:<id>".
+	Name      string
+	IPAddress string
+	RequestID string
+}
+
+type actorKey struct{}
+
+// WithActor returns a context in which everything is done by actor. Where nobody is named, the system itself is.
+func WithActor(ctx context.Context, actor Actor) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor)
+}
+
+func actorOf(ctx context.Context) Actor {
+	actor, _ := ctx.Value(actorKey{}).(Actor)
+	if actor.Name == "" {
+		actor.Name = "system"
+	}
+	return actor
+}
+
+// audit writes down what is being done, in the transaction that it is done in.
+func (o *Operators) audit(ctx context.Context, action, target string, details map[string]any) error {
+	actor := actorOf(ctx)
+	event := &storage.AuditEvent{Actor: actor.Name, Action: action, Target: target, RequestID: actor.RequestID, Details: details}
+	if actor.IPAddress != "" {
+		event.IPAddress = &actor.IPAddress
+	}
+	if err := o.db.AppendAudit(ctx, event); err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	return nil
+}
+
+// Invalid is what is wrong with one thing that was asked for, in words for the person who asked. Several are joined:
+// Complaints takes them apart.
+type Invalid struct {
+	Field   string // by its name in RFC 7591 or on the command line
+	Message string
+}
+
+func (e *Invalid) Error() string { return e.Field + ": " + e.Message }
+
+// Complaints returns everything that an error says is invalid, or nil.
+func Complaints(err error) []*Invalid {
+	switch e := err.(type) { //nolint:errorlint // it is this function that unwraps
+	case nil:
+		return nil
+	case *Invalid:
+		return []*Invalid{e}
+	case interface{ Unwrap() []error }:
+		var all []*Invalid
+		for _, one := range e.Unwrap() {
+			all = append(all, Complaints(one)...)
+		}
+		return all
+	}
+	return Complaints(errors.Unwrap(err))
+}
+
+// Conflict is a storage.ErrConflict that says which field names something that exists already.
+type Conflict struct {
+	Field   string
+	Message string
+}
+
+func (e *Conflict) Error() string { return e.Field + ": " + e.Message }
+
+// Is makes errors.Is(err, storage.ErrConflict) true.
+func (e *Conflict) Is(target error) bool { return target == storage.ErrConflict }
+
+// complaints collects what is wrong.
+type complaints struct{ found []error }
+
+func (c *complaints) add(field, format string, a ...any) {
+	c.found = append(c.found, &Invalid{Field: field, Message: fmt.Sprintf(format, a...)})
+}
+
+// check adds an error under the name of a field.
+func (c *complaints) check(field string, err error) {
+	if err != nil {
+		c.add(field, "%s", err)
+	}
+}
+
+func (c *complaints) err() error { return errors.Join(c.found...) }
+
+// within returns ctx for what is done to an organization that is not in it yet.
+func within(ctx context.Context, org *storage.Organization) context.Context {
+	return tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name, Suspended: org.SuspendedAt != nil})
+}
+
+const maxName = 200 // characters
+
+// checkDisplay says what is wrong with a name that people read: it is text, on one line, and not without end.
+func checkDisplay(name string) error {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return errors.New("it must not be empty")
+	case !utf8.ValidString(name):
+		return errors.New("it must be UTF-8")
+	case utf8.RuneCountInString(name) > maxName:
+		return fmt.Errorf("it must have at most %d characters", maxName)
+	case strings.TrimSpace(name) != name:
+		return errors.New("it must not begin or end with a space")
+	}
+	for _, r := range name {
+		// Cf holds the marks that turn a text around, by which one name is made to look like another.
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' || r == '\u2028' || r == '\u2029' {
+			return errors.New("it must not have control characters")
+		}
+	}
+	return nil
+}

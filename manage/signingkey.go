@@ -1,0 +1,47 @@
+package manage
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/keizer-auth/keizer/provider/keys"
+)
+
+// RotateKey replaces the key that the organization signs with by alg: at once if now, else after it has been published for
+// long enough. It returns the key that will sign. If a rotation is under way already it is left to itself.
+func (o *Operators) RotateKey(ctx context.Context, alg string, now bool, longestToken time.Duration) (kid string, err error) {
+	plan, err := keys.PlanRotation(ctx, o.db, alg, now, longestToken)
+	if err != nil {
+		return "", fmt.Errorf("rotate key: %w", err)
+	}
+	err = o.db.InTx(ctx, func(ctx context.Context) error {
+		var rotated bool
+		if kid, rotated, err = plan.Apply(ctx, o.db); err != nil || !rotated {
+			return err
+		}
+		return o.audit(ctx, "key.rotate", kid, map[string]any{"alg": alg, "now": now})
+	})
+	if err != nil {
+		return "", fmt.Errorf("rotate key: %w", err)
+	}
+	return kid, nil
+}
+
+// RevokeKey ends a key of the organization at once, and all that it signed.
+func (o *Operators) RevokeKey(ctx context.Context, kid string) error {
+	plan, err := keys.PlanRevocation(ctx, o.db, kid)
+	if err != nil {
+		return fmt.Errorf("revoke key: %w", err)
+	}
+	err = o.db.InTx(ctx, func(ctx context.Context) error {
+		if err := plan.Apply(ctx, o.db); err != nil {
+			return err
+		}
+		return o.audit(ctx, "key.revoke", kid, nil)
+	})
+	if err != nil {
+		return fmt.Errorf("revoke key: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package manage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// NewUser is a person who is to be made. E-mail address and password are needed, the rest is not.
+type NewUser struct {
+	Username, Email, FullName string
+	Password                  secret.Text
+	// Verified says that the e-mail address is known to be theirs.
+	Verified bool
+	// Roles are names of roles of the organization. The system role "operator" is always among them.
+	Roles []string
+	// Metadata holds claims about the person under their standard names (OpenID Connect Core 1.0 §5.1), and the
+	// organization's own.
+	Metadata map[string]any
+}
+
+const maxMetadata = 16 << 10 // bytes
+
+// reservedClaims are decided by the provider, or have a column of their own: nobody's metadata says them (S-088).
+var reservedClaims = []string{
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "nonce", "auth_time", "at_hash", "c_hash", "s_hash", "acr", "amr", "sid", "events", "cnf", "act",
+	"may_act", "client_id", "scope", "scp", "active", "token_type", "authorization_details", "org_id", "org", "tenant", "roles", "role", "groups", "permissions",
+	"entitlements", "email", "email_verified", "name", "preferred_username", "username", "updated_at",
+}
+
+// The standard claims that metadata may say, by the type that their reader expects (OpenID Connect Core 1.0 §5.1).
+var (
+	textClaims = []string{
+		"given_name", "family_name", "middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale", "phone_number",
+	}
+	truthClaims   = []string{"phone_number_verified"}
+	addressClaims = []string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
+)
+
+// CreateUser makes a person of the organization. A user name or e-mail address that is taken is a Conflict, in whatever
+// spelling.
+func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User, error) {
+	if err := user.check(); err != nil {
+		return nil, err
+	}
+	hash, err := o.hasher.Hash(ctx, user.Password.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("create user: %w", err)
+	}
+	var made *storage.User
+	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
+		if made, err = o.insertUser(ctx, user, hash); err != nil {
+			return err
+		}
+		return o.audit(ctx, "user.create", made.ID.String(), map[string]any{"roles": user.Roles, "verified": user.Verified})
+	})
+	if errors.Is(err, storage.ErrConflict) {
+		return nil, o.whichUser(ctx, user)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create user: %w", err)
+	}
+	return made, nil
+}
+
+func (u NewUser) check() error {
+	var c complaints
+	_, err := identity.Email(u.Email)
+	c.check("email", err)
+	if u.Username != "" {
+		_, err := identity.Username(u.Username)
+		c.check("username", err)
+	}
+	if u.FullName != "" {
+		c.check("name", checkDisplay(u.FullName))
+	}
+	c.check("password", password.Check(u.Password.Reveal()))
+	for _, role := range u.Roles {
+		c.check("role", checkDisplay(role))
+	}
+	for _, complaint := range checkMetadata(u.Metadata) {
+		c.add("metadata", "%s", complaint)
+	}
+	return c.err()
+}
+
+func checkMetadata(metadata map[string]any) (wrong []string) {
+	encoded, err := json.Marshal(metadata)
+	if err != nil {
+		return []string{"it is not JSON"}
+	}
+	if len(encoded) > maxMetadata {
+		return []string{fmt.Sprintf("it has more than %d bytes", maxMetadata)}
+	}
+	for name, value := range metadata {
+		lower := strings.ToLower(name)
+		switch {
+		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }):
+			wrong = append(wrong, "a claim must have a name, without control characters")
+		case slices.Contains(reservedClaims, lower):
+			wrong = append(wrong, fmt.Sprintf("the claim %q is not metadata's to say", name))
+		case value == nil:
+			wrong = append(wrong, fmt.Sprintf("the claim %q is null: leave it out", name))
+		case slices.Contains(textClaims, name):
+			if text, ok := value.(string); !ok || text == "" {
+				wrong = append(wrong, fmt.Sprintf("the claim %q must be a text", name))
+			}
+		case slices.Contains(truthClaims, name):
+			if _, ok := value.(bool); !ok {
+				wrong = append(wrong, fmt.Sprintf("the claim %q must be true or false", name))
+			}
+		case name == "address":
+			if !isAddress(value) {
+				wrong = append(wrong, fmt.Sprintf("the claim %q must be an object of the texts %s", name, strings.Join(addressClaims, ", ")))
+			}
+		}
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+func isAddress(value any) bool {
+	members, ok := value.(map[string]any)
+	if !ok || len(members) == 0 {
+		return false
+	}
+	for name, value := range members {
+		if text, ok := value.(string); !ok || text == "" || !slices.Contains(addressClaims, name) {
+			return false
+		}
+	}
+	return true
+}
+
+// insertUser is the part of the deed that is done in the transaction.
+func (o *Operators) insertUser(ctx context.Context, user NewUser, hash string) (*storage.User, error) {
+	row := &storage.User{
+		Email: user.Email, PasswordHash: hash, IsActive: true, IsVerified: user.Verified, Metadata: user.Metadata,
+	}
+	if row.Metadata == nil {
+		row.Metadata = map[string]any{}
+	}
+	if user.Username != "" {
+		row.Username = &user.Username
+	}
+	if user.FullName != "" {
+		row.FullName = &user.FullName
+	}
+	if err := o.db.CreateUser(ctx, row); err != nil {
+		return nil, err
+	}
+	for _, name := range user.Roles {
+		role, err := o.role(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := o.db.GrantRole(ctx, row.ID, role.ID); err != nil {
+			return nil, err
+		}
+	}
+	return row, nil
+}
+
+// role finds a role by name. The operators' is made if an organization lacks it; a name that nobody gave to a role is a
+// mistake.
+func (o *Operators) role(ctx context.Context, name string) (*storage.Role, error) {
+	if name == storage.OperatorRole {
+		return o.db.EnsureRole(ctx, name, operatorDescription, true)
+	}
+	role, err := o.db.RoleByName(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, &Invalid{Field: "role", Message: fmt.Sprintf("the organization has no role %q", name)}
+	}
+	return role, err
+}
+
+// whichUser says what made a person's row conflict with another's.
+func (o *Operators) whichUser(ctx context.Context, user NewUser) error {
+	email := &Conflict{Field: "email", Message: "somebody has this e-mail address already"}
+	username := &Conflict{Field: "username", Message: "somebody has this user name already"}
+	if user.Username == "" {
+		return email
+	}
+	switch _, err := o.db.UserByLogin(ctx, user.Username); {
+	case err == nil:
+		return username
+	case errors.Is(err, storage.ErrNotFound):
+		return email
+	default:
+		return fmt.Errorf("create user: %w", err)
+	}
+}
+
+// SetPassword gives a person a new password, by the user name or e-mail address that they sign in with. It ends their sessions
+// and what was granted in them: whoever knew the old password is out.
+func (o *Operators) SetPassword(ctx context.Context, login string, text secret.Text) error {
+	if err := password.Check(text.Reveal()); err != nil {
+		return &Invalid{Field: "password", Message: err.Error()}
+	}
+	user, err := o.db.UserByLogin(ctx, login)
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	hash, err := o.hasher.Hash(ctx, text.Reveal())
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	err = o.db.InTx(ctx, func(ctx context.Context) error {
+		if err := o.db.SetPasswordHash(ctx, user.ID, hash); err != nil {
+			return err
+		}
+		if err := o.db.EndSessionsOfUser(ctx, user.ID); err != nil {
+			return err
+		}
+		return o.audit(ctx, "user.set_password", user.ID.String(), nil)
+	})
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+const (
+	// assertionLife is how far ahead an assertion may end, and how long ago it may have been issued.
+	assertionLife = 5 * time.Minute
+
+	maxJTI = 256 // characters
+)
+
+// An AssertionVerifier checks what clients authenticate with by private_key_jwt (RFC 7523 §3, OpenID Connect Core 1.0 §9).
+type AssertionVerifier struct {
+	db     *storage.DB
+	remote remoteKeys
+}
+
+// NewAssertionVerifier returns a verifier that fetches the keys of clients through client.
+func NewAssertionVerifier(db *storage.DB, client *outbound.Client) *AssertionVerifier {
+	return &AssertionVerifier{db: db, remote: remoteKeys{client: client, sets: make(map[remoteName]*remoteSet)}}
+}
+
+// Verify checks that assertion was made by client, lately, for issuer alone and for the first time. What is wrong with an
+// assertion is an ErrToken, which is answered invalid_client; any other error is a fault of ours, storage.ErrUnavailable
+// among them. outbound.Cause tells the log why keys could not be fetched.
+//
+// An assertion is spent when everything else about it is right, and only then: one that was refused may be mended and sent
+// again, and nobody can spend another's.
+func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, assertion, issuer string) error {
+	algs := AssertionAlgorithms()
+	if only, ok := client.Metadata["token_endpoint_auth_signing_alg"].(string); ok && only != "" {
+		algs = intersect(algs, []string{only})
+	}
+	t, err := parseCompact(assertion, algs)
+	if err != nil {
+		return err
+	}
+	// An explicit type keeps other JWTs that the client signs from passing for assertions (RFC 8725 §3.11).
+	if t.typ != "" && !strings.EqualFold(t.typ, "JWT") && !strings.EqualFold(t.typ, "client-authentication+jwt") {
+		return refuse("it is of another type")
+	}
+	ends, err := checkAssertion(t.claims, client.ClientID, issuer, time.Now())
+	if err != nil {
+		return err
+	}
+	candidates, err := v.keysOf(ctx, client, t)
+	if err != nil {
+		return err
+	}
+	if !verifiesByOne(t, candidates) {
+		return refuse("no key of the client verifies it")
+	}
+	err = v.db.UseJTI(ctx, client.ClientID, t.claims.Text("jti"), ends.Add(Leeway))
+	if errors.Is(err, storage.ErrConflict) {
+		return refuse("its jti has been used")
+	}
+	if err != nil {
+		return fmt.Errorf("spend assertion: %w", err)
+	}
+	return nil
+}
+
+// AssertionSubject returns whom an assertion says that it is of, so that the client can be looked up before anything is
+// verified (RFC 7521 §4.2 leaves client_id out). It proves nothing. What cannot be read names nobody.
+func AssertionSubject(assertion string) string {
+	t, err := parseCompact(assertion, AssertionAlgorithms())
+	if err != nil {
+		return ""
+	}
+	return t.claims.Text("sub")
+}
+
+// checkAssertion judges the claims, and returns when the assertion ends.
+func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends time.Time, err error) {
+	if err := claims.CheckTimes(now); err != nil {
+		return time.Time{}, err
+	}
+	ends, _, err = claims.Date("exp")
+	if err != nil {
+		return time.Time{}, err
+	}
+	issued, there, err := claims.Date("iat")
+	switch jti := claims.Text("jti"); {
+	case err != nil:
+		return time.Time{}, err
+	case !there:
+		return time.Time{}, refuse("it has no iat")
+	case ends.After(now.Add(assertionLife + Leeway)):
+		return time.Time{}, refuse("it ends too far ahead")
+	case issued.Before(now.Add(-assertionLife - Leeway)):
+		return time.Time{}, refuse("it was issued too long ago")
+	case clientID == "" || claims.Text("iss") != clientID || claims.Text("sub") != clientID:
+		return time.Time{}, refuse("its iss and sub are not the client's identifier")
+	// One text, and exactly the issuer: an assertion that is good at two servers lets one act as the client at the other,
+	// and so does one whose audience two servers read in two ways (draft-ietf-oauth-rfc7523bis).
+	case issuer == "" || claims.Text("aud") != issuer:
+		return time.Time{}, refuse("its aud is not the issuer, as one text")
+	case jti == "" || len(jti) > maxJTI:
+		return time.Time{}, refuse("it has no jti, or one that is too long")
+	}
+	return ends, nil
+}
+
+// keysOf returns the keys of the client that may have signed t.
+func (v *AssertionVerifier) keysOf(ctx context.Context, client *storage.Client, t *compactToken) ([]clientKey, error) {
+	switch {
+	case client.JWKS != nil && *client.JWKS != "":
+		keys, err := parseClientJWKS([]byte(*client.JWKS), false)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+		return usable(keys, t.alg, t.kid), nil
+	case client.JWKSURI != nil && *client.JWKSURI != "":
+		keys, err := v.remote.find(ctx, remoteName{client.ID, *client.JWKSURI}, t.alg, t.kid)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrToken, err)
+		}
+		return keys, nil
+	}
+	return nil, refuse("the client has no keys")
+}
+
+// verifiesByOne tries the keys that the header leaves in question: one if it names it, else a few.
+func verifiesByOne(t *compactToken, candidates []clientKey) bool {
+	for _, k := range candidates {
+		if _, err := t.verify(k.public); err == nil {
+			return true
+		}
+	}
+	return false
+}
