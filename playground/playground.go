@@ -20,19 +20,20 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/relyingparty"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/web"
 )
 
 // ClientID is what the playground is registered as: a public client, so that nothing about it is a secret.
 const ClientID = "demo"
 
-// Where the playground stands. The server mounts its handlers at these.
+// Where the playground stands.
 const (
 	HomePath     = "/playground"
-	StartPath    = "/playground/start"
-	CallbackPath = "/playground/callback"
-	RefreshPath  = "/playground/refresh"
-	RevokePath   = "/playground/revoke"
-	SignOutPath  = "/playground/logout"
+	StartPath    = HomePath + "/start"
+	CallbackPath = HomePath + "/callback"
+	RefreshPath  = HomePath + "/refresh"
+	RevokePath   = HomePath + "/revoke"
+	SignOutPath  = HomePath + "/logout"
 )
 
 // RedirectURIs are those to register the client with: the playground's own, and the loopback address on any port that
@@ -51,9 +52,10 @@ const (
 
 // Deps is what the playground needs of the server that it stands in: hardly more than its address.
 type Deps struct {
-	Base string       // the issuer it signs in at, without a trailing slash
-	HTTP *http.Client // for its requests to Base; nil for a client of its own
-	Log  *slog.Logger
+	Base  string // the issuer it signs in at, without a trailing slash
+	Pages *web.Pages
+	Log   *slog.Logger
+	HTTP  *http.Client // for its requests to Base; nil for a client of its own
 }
 
 // Playground answers under /playground. Its handlers return an error only when the page itself could not be made; what
@@ -63,6 +65,7 @@ type Playground struct {
 	runs   runs
 	page   *template.Template
 	sheet  sheet
+	assets assets
 	csrf   [32]byte // binds each form to the browser's cookie; it lives as long as the runs do
 	secure bool
 }
@@ -81,7 +84,25 @@ func New(deps Deps) (*Playground, error) {
 	if p.sheet, err = readSheet(); err != nil {
 		return nil, fmt.Errorf("playground: %w", err)
 	}
+	if p.assets, err = readAssets(deps.Pages, p.sheet); err != nil {
+		return nil, fmt.Errorf("playground: %w", err)
+	}
 	return p, nil
+}
+
+// Mount puts the handlers into a group at HomePath. The callback alone may come from elsewhere: response_mode=form_post is a
+// form of the server's, and the state says whether it is meant for this browser.
+func (p *Playground) Mount(group *gin.RouterGroup, page func(func(*gin.Context) error) gin.HandlerFunc) {
+	at := func(path string) string { return strings.TrimPrefix(path, HomePath) }
+	sameOrigin := p.deps.Pages.SameOrigin()
+	group.GET("", page(p.Home))
+	group.POST(at(StartPath), sameOrigin, page(p.Start))
+	group.GET(at(CallbackPath), page(p.Callback))
+	group.POST(at(CallbackPath), page(p.Callback))
+	group.POST(at(RefreshPath), sameOrigin, page(p.Refresh))
+	group.POST(at(RevokePath), sameOrigin, page(p.Revoke))
+	group.POST(at(SignOutPath), sameOrigin, page(p.SignOut))
+	group.GET(at(sheetPath), page(p.Sheet))
 }
 
 // Home serves GET /playground: the form, and whatever the browser's run has come to.

@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/providertest"
 	"github.com/keizer-auth/keizer/playground"
+	"github.com/keizer-auth/keizer/web"
 )
 
 // start runs a provider with the playground on its origin, as the server does.
@@ -21,27 +22,25 @@ func start(t *testing.T, faults providertest.Faults) *providertest.Provider {
 	t.Helper()
 	gin.SetMode(gin.TestMode)
 	provider := providertest.New(t, faults)
-	p, err := playground.New(playground.Deps{Base: provider.URL, HTTP: provider.Client(), Log: slog.New(slog.DiscardHandler)})
+	log := slog.New(slog.DiscardHandler)
+	pages, err := web.New(web.Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := playground.New(playground.Deps{Base: provider.URL, Pages: pages, HTTP: provider.Client(), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	router := gin.New()
-	handle := func(method, path string, h func(*gin.Context) error) {
-		router.Handle(method, path, func(c *gin.Context) {
+	p.Mount(router.Group(playground.HomePath), func(h func(*gin.Context) error) gin.HandlerFunc {
+		return func(c *gin.Context) {
 			if err := h(c); err != nil {
-				t.Errorf("%s %s: %v", method, path, err)
-				c.Status(http.StatusInternalServerError)
+				t.Errorf("%s %s: %v", c.Request.Method, c.Request.URL.Path, err)
+				pages.Fail(c, err)
 			}
-		})
-	}
-	handle("GET", playground.HomePath, p.Home)
-	handle("POST", playground.StartPath, p.Start)
-	handle("GET", playground.CallbackPath, p.Callback)
-	handle("POST", playground.CallbackPath, p.Callback)
-	handle("POST", playground.RefreshPath, p.Refresh)
-	handle("POST", playground.RevokePath, p.Revoke)
-	handle("POST", playground.SignOutPath, p.SignOut)
-	handle("GET", playground.SheetPath, p.Sheet)
+		}
+	})
+	provider.Beside("/static/", pages.Static())
 	provider.Beside(playground.HomePath, router)
 	provider.Beside(playground.HomePath+"/", router)
 	return provider
@@ -301,7 +300,7 @@ func TestThePageKeepsItsPromisesToBrowsers(t *testing.T) {
 		}
 	}
 	policy := page.Header.Get("Content-Security-Policy")
-	if !strings.HasPrefix(policy, "default-src 'none';") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") {
+	if !strings.HasPrefix(policy, "default-src 'none';") || strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") || !strings.Contains(policy, "form-action 'self'") {
 		t.Errorf("policy %q", policy)
 	}
 	cookie, err := http.ParseSetCookie(page.Header.Get("Set-Cookie"))
@@ -317,7 +316,11 @@ func TestThePageKeepsItsPromisesToBrowsers(t *testing.T) {
 	if sheet == nil {
 		t.Fatal("no style sheet")
 	}
-	for path, want := range map[string]int{sheet[1]: 200, "/playground/static/other.css": 404} {
+	shared := regexp.MustCompile(`href="(/static/keizer\.[0-9a-f]{16}\.css)"`).FindStringSubmatch(page.Body)
+	if shared == nil {
+		t.Fatal("no shared style sheet")
+	}
+	for path, want := range map[string]int{sheet[1]: 200, shared[1]: 200, "/playground/static/other.css": 404} {
 		resp, err := provider.Client().Get(provider.URL + path)
 		if err != nil {
 			t.Fatal(err)
@@ -340,7 +343,7 @@ func TestAServerThatIsAwayIsShown(t *testing.T) {
 
 func TestABaseThatIsNoneIsRefusedAtTheStart(t *testing.T) {
 	for _, base := range []string{"", "localhost:8080", "http://localhost:8080/", "://"} {
-		if _, err := playground.New(playground.Deps{Base: base, Log: slog.New(slog.DiscardHandler)}); err == nil {
+		if _, err := playground.New(playground.Deps{Base: base}); err == nil {
 			t.Errorf("%q accepted", base)
 		}
 	}

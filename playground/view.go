@@ -16,6 +16,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/relyingparty"
+	"github.com/keizer-auth/keizer/web"
 )
 
 //go:embed templates/playground.html
@@ -30,8 +31,8 @@ type sheet struct {
 	body []byte
 }
 
-// SheetPath is where the style sheet is mounted; the name is that of its content.
-const SheetPath = "/playground/static/:name"
+// sheetPath is where the style sheet is mounted; the name is that of its content.
+const sheetPath = HomePath + "/static/:name"
 
 func readSheet() (sheet, error) {
 	body, err := static.ReadFile("static/playground.css")
@@ -39,7 +40,22 @@ func readSheet() (sheet, error) {
 		return sheet{}, err
 	}
 	sum := sha256.Sum256(body)
-	return sheet{path: "/playground/static/" + hex.EncodeToString(sum[:8]) + ".css", body: body}, nil
+	return sheet{path: HomePath + "/static/" + hex.EncodeToString(sum[:8]) + ".css", body: body}, nil
+}
+
+// assets are the addresses of what the page loads: the style sheet that all pages share, then the playground's own.
+type assets struct {
+	sheets []string
+	icon   string
+}
+
+func readAssets(pages *web.Pages, own sheet) (assets, error) {
+	shared, err := pages.Asset("keizer.css")
+	if err != nil {
+		return assets{}, err
+	}
+	icon, err := pages.Asset("keizer.svg")
+	return assets{[]string{shared, own.path}, icon}, err
 }
 
 // Sheet serves GET /playground/static/{hash}.css.
@@ -67,6 +83,7 @@ func (r *run) home() *home { return &home{asked: r.asked, failure: r.failure, ru
 type view struct {
 	Base, ClientID, RedirectURI, CSRF string
 	Stylesheets                       []string
+	Icon                              string
 	Asked                             asked
 	Prompts, Modes                    []choice
 	SignedOut                         string
@@ -124,7 +141,7 @@ func (p *Playground) render(c *gin.Context, status int, h *home, cookie string) 
 	}
 	v := view{
 		Base: p.deps.Base, ClientID: ClientID, RedirectURI: p.deps.Base + CallbackPath, CSRF: p.token(cookie),
-		Stylesheets: []string{p.sheet.path}, Asked: h.asked, Failure: h.failure,
+		Stylesheets: p.assets.sheets, Icon: p.assets.icon, Asked: h.asked, Failure: h.failure,
 		Prompts: choices(h.asked.Prompt, "", "none", "login", "consent", "select_account"),
 		Modes:   choices(h.asked.ResponseMode, responseModes...),
 	}
@@ -138,13 +155,7 @@ func (p *Playground) render(c *gin.Context, status int, h *home, cookie string) 
 	if err := p.page.Execute(&page, v); err != nil {
 		return fmt.Errorf("render the playground: %w", err)
 	}
-	header := c.Writer.Header()
-	header.Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("X-Content-Type-Options", "nosniff")
-	c.Data(status, "text/html; charset=utf-8", page.Bytes())
+	p.deps.Pages.Write(c, status, page.Bytes())
 	return nil
 }
 
