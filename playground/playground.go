@@ -20,11 +20,12 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/relyingparty"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/web"
 )
 
 // ClientID is what the playground is registered as: a public client, so that nothing about it is a secret.
-const ClientID = "demo"
+const ClientID = manage.DemoClient
 
 // Where the playground stands.
 const (
@@ -35,15 +36,6 @@ const (
 	RevokePath   = HomePath + "/revoke"
 	SignOutPath  = HomePath + "/logout"
 )
-
-// RedirectURIs are those to register the client with: the playground's own, and the loopback address on any port that
-// `keizer try` listens at (RFC 8252 §7.3).
-func RedirectURIs(base string) []string {
-	return []string{base + CallbackPath, "http://127.0.0.1/callback"}
-}
-
-// PostLogoutRedirectURIs are where the browser may come back to after it has signed out.
-func PostLogoutRedirectURIs(base string) []string { return []string{base + HomePath} }
 
 const (
 	cookieName = "keizer_playground"
