@@ -57,11 +57,16 @@ func (c *Client) fill() {
 
 // CreateClient inserts a client. A client_id that is taken is ErrConflict.
 func (db *DB) CreateClient(ctx context.Context, client *Client) error {
-	return db.scoped(ctx, writing, "create client", func(q *query) error {
-		identify(&client.ID)
-		client.fill()
-		client.Version = max(client.Version, 1)
-		return q.create(client)
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "create client", func(q *query) error {
+			identify(&client.ID)
+			client.fill()
+			client.Version = max(client.Version, 1)
+			if err := q.create(client); err != nil {
+				return err
+			}
+			return q.writeOrigins(client)
+		})
 	})
 }
 
@@ -125,8 +130,11 @@ func (db *DB) UpdateClient(ctx context.Context, client *Client) error {
 				"version":                   client.Version + 1,
 				"updated_at":                at,
 			})
-			if g.Error != nil || g.RowsAffected == 1 {
+			if g.Error != nil {
 				return g.Error
+			}
+			if g.RowsAffected == 1 {
+				return q.writeOrigins(client)
 			}
 			if err := q.of(&Client{}).Where("client_id = ?", client.ClientID).Select("id").Take(&Client{}).Error; err != nil {
 				return err

@@ -66,10 +66,13 @@ func (db *DB) Code(ctx context.Context, digest string) (*Code, error) {
 	return &c, nil
 }
 
-// SpendCode redeems a code. Of several at once, one succeeds; the others get ErrSpent.
+// SpendCode redeems a code. Of several at once, one succeeds; the others get ErrSpent, as does the code of a session that was
+// ended while it was on its way.
 func (db *DB) SpendCode(ctx context.Context, digest string) error {
 	return db.scoped(ctx, writing, "spend code", func(q *query) error {
 		return q.spend(`UPDATE oauth_codes SET used_at = $1
-			WHERE digest = $2 AND org_id = $3 AND used_at IS NULL AND expires_at > $4`, q.now, digest, q.org, q.now)
+			WHERE digest = $2 AND org_id = $3 AND used_at IS NULL AND expires_at > $4
+			AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = oauth_codes.session_id AND s.is_valid = FALSE)`,
+			q.now, digest, q.org, q.now)
 	})
 }

@@ -1,0 +1,513 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/ory/fosite"
+
+	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/provider/prompt"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
+	"github.com/keizer-auth/keizer/web"
+)
+
+const (
+	responseTypeCode = "code"
+	modeQuery        = "query"
+	modeFragment     = "fragment"
+	modeFormPost     = "form_post"
+
+	// paramInteraction brings a browser back from a page. It is ours, and never taken from a client's request.
+	paramInteraction = "interaction"
+	// paramPAR remembers, in a stored request, which pushed request it came from.
+	paramPAR = "keizer:par"
+)
+
+// interactionLifetime is how long a person may take over the pages of one request.
+const interactionLifetime = 15 * time.Minute
+
+// authorization is one authorization request on its way. Once readAuthorization has filled client and redirectURI, every
+// error is the client's to hear; before, it is only the visitor's (RFC 6749 §4.1.2.1).
+type authorization struct {
+	form        url.Values
+	client      *fositestore.Client
+	redirectURI string // byte for byte as the client sent it
+	mode        string // how the answer travels
+	state       string
+
+	// interaction is the stored request when the browser comes back from a page; id is what the page's address names.
+	interaction *storage.Interaction
+	id          string
+	requestedAt time.Time
+
+	prompts []string
+	maxAge  *time.Duration
+	hint    string // the subject that id_token_hint names
+}
+
+// Authorize serves GET and POST /oauth2/authorize (RFC 6749 §3.1, OpenID Connect Core 1.0 §3.1.2).
+func (p *Provider) Authorize(c *gin.Context) error {
+	a, err := p.readAuthorization(c)
+	if err != nil {
+		return err
+	}
+	if err := p.authorize(c, a); err != nil {
+		return p.authorizeError(c, a, err)
+	}
+	return nil
+}
+
+// authorize dispatches: it checks the request, gathers the facts, and does what prompt.Next says. Pages never route to one
+// another; each comes back here.
+func (p *Provider) authorize(c *gin.Context, a *authorization) error {
+	ctx, unit := p.store.Begin(c.Request.Context())
+	unit.Client = a.client.At(a.redirectURI)
+
+	if err := p.checkAuthorization(ctx, a); err != nil {
+		return err
+	}
+	request, err := p.fosite.NewAuthorizeRequest(ctx, formRequest(c.Request, a.fositeForm()))
+	if err != nil {
+		return err
+	}
+	session, user, err := p.sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	if session == nil && c.Request.Method == http.MethodPost && len(a.form.Encode()) < maxValueBytes {
+		// A form on the client's site has posted here, and a Lax cookie does not come along on that: the session, if there is
+		// one, shows at the same request as a navigation.
+		target := *c.Request.URL
+		target.RawQuery = a.form.Encode()
+		c.Redirect(http.StatusSeeOther, target.RequestURI())
+		return nil
+	}
+
+	facts, err := p.facts(ctx, a, request, session, user)
+	if err != nil {
+		return err
+	}
+	switch decision := prompt.Next(facts); decision.Step {
+	case prompt.Refuse:
+		return &fosite.RFC6749Error{ErrorField: decision.Error, HintField: decision.Description, CodeField: http.StatusBadRequest}
+	case prompt.Login:
+		return p.toPage(c, a, "/login", nil)
+	case prompt.Consent:
+		return p.toPage(c, a, "/consent", session)
+	default:
+		return p.issue(c, ctx, a, unit, request, session, user)
+	}
+}
+
+// readAuthorization reads a request up to the point where its redirect URI is proven. Its errors are pages.
+func (p *Provider) readAuthorization(c *gin.Context) (*authorization, error) {
+	form, err := authorizationForm(c.Request)
+	if err != nil {
+		return nil, refusedPage(err)
+	}
+	a := &authorization{form: form, requestedAt: time.Now().UTC()}
+	if id := form.Get(paramInteraction); secret.Valid(secret.Interaction, id) {
+		if err := p.resume(c, a, id); err != nil {
+			return nil, err
+		}
+	} else if err := p.loadPushed(c.Request.Context(), a); err != nil {
+		return nil, err
+	}
+
+	if len(a.form["client_id"]) != 1 || len(a.form["redirect_uri"]) > 1 {
+		return nil, requestErrorPage("The request must name one client_id and one redirect_uri.", nil)
+	}
+	a.client, err = p.clients.Client(c.Request.Context(), a.form.Get("client_id"))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, requestErrorPage("This application is not known here (client_id).", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := a.proveRedirect(); err != nil {
+		return nil, err
+	}
+	a.mode = a.answerMode()
+	if len(a.form["state"]) == 1 {
+		a.state = a.form.Get("state")
+	}
+	return a, nil
+}
+
+func authorizationForm(r *http.Request) (url.Values, error) {
+	if r.Method == http.MethodPost {
+		return readForm(r)
+	}
+	return parseParams(r.URL.RawQuery)
+}
+
+// resume continues a stored request. It belongs to one browser: another that opens its address gets nothing of it.
+func (p *Provider) resume(c *gin.Context, a *authorization, id string) error {
+	stored, err := p.sessions.Interaction(c, id)
+	if err != nil {
+		return err
+	}
+	a.form, a.interaction, a.id, a.requestedAt = stored.Params, stored, id, stored.RequestedAt
+	return nil
+}
+
+// proveRedirect matches the redirect URI against the client's own. RFC 6749 §3.1.2.3 lets a client with a single one leave it
+// out; OpenID Connect does not (Core §3.1.2.1).
+func (a *authorization) proveRedirect() error {
+	given := a.form.Get("redirect_uri")
+	if given == "" && len(a.client.RedirectURIs) == 1 && !slices.Contains(a.scopes(), scopeOpenID) {
+		a.redirectURI = a.client.RedirectURIs[0]
+		return nil
+	}
+	if _, ok := redirect.Match(a.client.RedirectURIs, given); !ok {
+		return requestErrorPage("The address to return to (redirect_uri) is not registered for this application.", nil)
+	}
+	a.redirectURI = given
+	return nil
+}
+
+func (a *authorization) scopes() []string { return strings.Fields(a.form.Get("scope")) }
+
+// answerMode is how an answer travels, errors included: as asked when it may be asked, else by the response type's default
+// (OAuth 2.0 Multiple Response Type Encoding Practices §2.1 and §5).
+func (a *authorization) answerMode() string {
+	if asked := a.form["response_mode"]; len(asked) == 1 && slices.Contains(a.client.ResponseModes, asked[0]) {
+		return asked[0]
+	}
+	for _, word := range strings.Fields(a.form.Get("response_type")) {
+		if word == "token" || word == "id_token" {
+			return modeFragment
+		}
+	}
+	return modeQuery
+}
+
+// checkAuthorization checks what fosite does not, or not rightly.
+func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) error {
+	form := a.form
+	if err := checkParams(form); err != nil {
+		return err
+	}
+	switch {
+	case form.Get("request") != "":
+		return fosite.ErrRequestNotSupported.WithHint("Request objects are not supported.")
+	case form.Get("request_uri") != "":
+		return fosite.ErrRequestURINotSupported.WithHint("request_uri is supported for pushed authorization requests only.")
+	case form.Get("registration") != "":
+		return fosite.ErrRegistrationNotSupported.WithHint("The registration parameter is not supported.")
+	}
+	switch form.Get("response_type") {
+	case "":
+		return fosite.ErrInvalidRequest.WithHint("The response_type is missing.")
+	case responseTypeCode:
+	default:
+		return fosite.ErrUnsupportedResponseType.WithHint("The response_type must be code.")
+	}
+	if mode := form.Get("response_mode"); mode != "" && !slices.Contains(a.client.ResponseModes, mode) {
+		return fosite.ErrInvalidRequest.WithHint("The client may not use this response_mode.")
+	}
+	if err := checkChallenge(form.Get("code_challenge"), form.Get("code_challenge_method")); err != nil {
+		return err
+	}
+	if err := resourcesToAudience(form); err != nil {
+		return err
+	}
+	if err := a.readPrompt(); err != nil {
+		return err
+	}
+	return p.readHint(ctx, a)
+}
+
+// readPrompt reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1).
+func (a *authorization) readPrompt() error {
+	a.prompts = strings.Fields(a.form.Get("prompt"))
+	for _, word := range a.prompts {
+		switch word {
+		case prompt.LoginValue, prompt.ConsentValue, prompt.SelectAccount:
+		case prompt.None:
+			if len(a.prompts) > 1 {
+				return fosite.ErrInvalidRequest.WithHint("The prompt none stands alone.")
+			}
+		default:
+			return fosite.ErrInvalidRequest.WithHint("The prompt must be none, or of login, consent and select_account.")
+		}
+	}
+	if a.form.Has("max_age") {
+		// 32 bits of seconds are more than a century, and far from what a Duration can hold.
+		seconds, err := strconv.ParseUint(a.form.Get("max_age"), 10, 32)
+		if err != nil {
+			return fosite.ErrInvalidRequest.WithHint("The max_age must be a number of seconds.")
+		}
+		age := time.Duration(seconds) * time.Second
+		a.maxAge = &age
+	}
+	return nil
+}
+
+// readHint verifies an id_token_hint: an ID token of ours, for this client, however long expired and whichever of our keys
+// signed it (OpenID Connect Core 1.0 §3.1.2.1).
+func (p *Provider) readHint(ctx context.Context, a *authorization) error {
+	token := a.form.Get("id_token_hint")
+	if token == "" {
+		return nil
+	}
+	hint, err := p.verifyHint(ctx, token)
+	if err != nil && !errors.Is(err, keys.ErrToken) {
+		return err
+	}
+	if err != nil || hint.audience != a.client.ClientID {
+		return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that was issued to this client.")
+	}
+	a.hint = hint.subject
+	return nil
+}
+
+// fositeForm is the request as fosite is to see it. fosite wants a state: it gets one, which no answer repeats.
+func (a *authorization) fositeForm() url.Values {
+	form := url.Values{}
+	for name, values := range a.form {
+		if name != paramPAR {
+			form[name] = values
+		}
+	}
+	if form.Get("state") == "" {
+		form.Set("state", "-")
+	}
+	if len(a.scopes()) == 0 {
+		// RFC 6749 §3.3: a request without a scope gets the client's default, which is all it may have without asking for more
+		// than this once.
+		form.Set("scope", strings.Join(slices.DeleteFunc(slices.Clone(a.client.Scopes), func(scope string) bool {
+			return scope == scopeOfflineAccess || scope == scopeOpenID
+		}), " "))
+	}
+	return form
+}
+
+// facts gathers what the decision rests on.
+func (p *Provider) facts(
+	ctx context.Context, a *authorization, request fosite.AuthorizeRequester, session *storage.Session, user *storage.User,
+) (prompt.Facts, error) {
+	facts := prompt.Facts{Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint}
+	if a.interaction != nil {
+		facts.Refusal = a.interaction.Refusal
+	}
+	if session == nil || facts.Refusal != "" {
+		return facts, nil
+	}
+	mine := a.interaction != nil && a.interaction.SessionID != nil && *a.interaction.SessionID == session.ID
+	facts.Session = &prompt.Session{
+		Subject:  user.ID.String(),
+		AuthTime: session.AuthTime,
+		Fresh:    mine && a.interaction.AuthenticatedAt != nil,
+	}
+	facts.ConsentedNow = mine && a.interaction.ConsentedAt != nil && containsAll(a.interaction.ConsentedScopes, request.GetRequestedScopes())
+
+	var err error
+	facts.Consented, err = p.consented(ctx, a, request, user)
+	facts.Consented = facts.Consented || facts.ConsentedNow
+	return facts, err
+}
+
+// consented reports whether the person need not be asked: the client is the organization's own, or was allowed before.
+func (p *Provider) consented(ctx context.Context, a *authorization, request fosite.AuthorizeRequester, user *storage.User) (bool, error) {
+	if a.client.SkipConsent {
+		return true, nil
+	}
+	if a.client.IsPublic() && (redirect.IsLoopback(a.redirectURI) || redirect.IsPrivateUse(a.redirectURI)) {
+		// Any program on the machine can claim such an address, and nothing else tells one from another: an earlier consent
+		// was perhaps for a different one (RFC 8252 §8.6).
+		return false, nil
+	}
+	remembered, err := p.db.Consent(ctx, user.ID, a.client.ClientID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return containsAll(remembered.Scopes, request.GetRequestedScopes()), nil
+}
+
+// toPage sends the browser to a page, with the request stored where the page finds it. The session is that of the person
+// who is asked for consent; it is nil for a login.
+func (p *Provider) toPage(c *gin.Context, a *authorization, page string, session *storage.Session) error {
+	ctx := c.Request.Context()
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	again := a.interaction != nil
+	if again && session != nil && (a.interaction.SessionID == nil || *a.interaction.SessionID != session.ID) {
+		// Somebody else has signed in since: the pages start over, for them.
+		again = false
+	}
+	if !again {
+		a.id = secret.New(secret.Interaction)
+		row := &storage.Interaction{
+			Digest:        secret.Digest(a.id),
+			BrowserDigest: secret.Digest(p.sessions.Flow(c)),
+			ClientID:      a.client.ClientID,
+			Params:        a.form,
+			RequestedAt:   a.requestedAt,
+			ExpiresAt:     time.Now().UTC().Add(interactionLifetime),
+		}
+		if session != nil {
+			row.SessionID = &session.ID
+		}
+		if err := p.db.CreateInteraction(ctx, row); err != nil {
+			return fmt.Errorf("store an authorization request: %w", err)
+		}
+	}
+	c.Redirect(http.StatusSeeOther, org.BasePath+page+"?"+paramInteraction+"="+url.QueryEscape(a.id))
+	return nil
+}
+
+// issue answers with a code: one transaction writes it, spends the interaction and the pushed request.
+func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, unit *fositestore.Unit,
+	request fosite.AuthorizeRequester, session *storage.Session, user *storage.User,
+) error {
+	for _, scope := range request.GetRequestedScopes() {
+		request.GrantScope(scope)
+	}
+	granted := []string(request.GetRequestedAudience())
+	if len(granted) == 0 {
+		granted = a.client.Audience
+	}
+	for _, one := range granted {
+		request.GrantAudience(one)
+	}
+	response, err := p.fosite.NewAuthorizeResponse(ctx, request, &fositestore.Session{
+		Subject: user.ID.String(),
+		Facts: fositestore.Facts{
+			AuthTime: session.AuthTime.Unix(), ACR: session.ACR, AMR: session.AMR,
+			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"),
+		},
+	})
+	if err != nil {
+		return err
+	}
+
+	var also []func(context.Context) error
+	if a.interaction != nil {
+		also = append(also, func(ctx context.Context) error { return p.db.SpendInteraction(ctx, a.interaction.Digest) })
+	}
+	if pushed := a.form.Get(paramPAR); pushed != "" {
+		also = append(also, func(ctx context.Context) error {
+			err := p.db.SpendPAR(ctx, pushed)
+			if errors.Is(err, storage.ErrSpent) {
+				return errSpentPAR
+			}
+			return err
+		})
+	}
+	err = unit.Commit(ctx, nil, also...)
+	if errors.Is(err, storage.ErrSpent) {
+		return requestErrorPage("This sign-in was completed already. Go back to the application.", err)
+	}
+	if err != nil {
+		return fmt.Errorf("write an authorization code: %w", err)
+	}
+	return p.answer(c, a, url.Values{"code": {response.GetCode()}})
+}
+
+// answer sends the browser back to the client (RFC 6749 §4.1.2), saying who answers (RFC 9207).
+func (p *Provider) answer(c *gin.Context, a *authorization, params url.Values) error {
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	params.Set("iss", org.Issuer)
+	if a.state != "" {
+		params.Set("state", a.state)
+	}
+	c.Header("Cache-Control", "no-store")
+	if a.mode == modeFormPost {
+		return p.pages.FormPost(c, a.redirectURI, params)
+	}
+	c.Redirect(http.StatusSeeOther, withParams(a.redirectURI, a.mode, params))
+	return nil
+}
+
+// withParams appends parameters to a redirect URI and leaves what is there as it stands, to the byte (RFC 6749 §3.1.2).
+func withParams(uri, mode string, params url.Values) string {
+	separator := "?"
+	switch {
+	case mode == modeFragment:
+		separator = "#"
+	case strings.HasSuffix(uri, "?"), strings.HasSuffix(uri, "&"):
+		separator = ""
+	case strings.Contains(uri, "?"):
+		separator = "&"
+	}
+	return uri + separator + params.Encode()
+}
+
+// authorizeError tells the client of an error, now that it is known where the client is (RFC 6749 §4.1.2.1).
+func (p *Provider) authorizeError(c *gin.Context, a *authorization, err error) error {
+	var page *web.Error
+	if errors.As(err, &page) {
+		return err
+	}
+	said := answerFor(err)
+	if said.status >= http.StatusInternalServerError {
+		// A fault of ours is for the person to see and to try again; the client's request is still good.
+		return err
+	}
+	if a.interaction != nil {
+		// The request has its answer. Should the same answer be on its way twice, this one changes nothing.
+		if spent := p.db.SpendInteraction(c.Request.Context(), a.interaction.Digest); spent != nil && !errors.Is(spent, storage.ErrSpent) {
+			return fmt.Errorf("spend an interaction: %w", spent)
+		}
+	}
+	return p.answer(c, a, url.Values{"error": {said.code}, "error_description": {said.description}})
+}
+
+// requestErrorPage is an error that only the visitor may see.
+func requestErrorPage(message string, cause error) error {
+	return &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: message, Cause: cause}
+}
+
+// refusedPage makes a page of an error that came before anything was proven.
+func refusedPage(err error) error {
+	said := answerFor(err)
+	if said.status >= http.StatusInternalServerError {
+		return err
+	}
+	return requestErrorPage(said.description, err)
+}
+
+// hint is an ID token that came back to us.
+type hint struct {
+	subject, audience, sessionID string
+}
+
+// verifyHint verifies an ID token of this issuer. That it has expired does not matter, nor which of our keys signed it, as
+// long as that key was not revoked.
+func (p *Provider) verifyHint(ctx context.Context, token string) (*hint, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	verified, err := p.keys.Verify(ctx, token, keys.Algorithms(), "JWT")
+	if err != nil {
+		return nil, err
+	}
+	claims := verified.Claims
+	if claims.Text("iss") != org.Issuer || claims.Text("sub") == "" {
+		return nil, keys.ErrToken
+	}
+	return &hint{subject: claims.Text("sub"), audience: claims.Text("aud"), sessionID: claims.Text("sid")}, nil
+}

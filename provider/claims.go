@@ -1,0 +1,96 @@
+package provider
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// The scopes of OpenID Connect Core 1.0 §5.4 and §11.
+const (
+	scopeOpenID        = "openid"
+	scopeProfile       = "profile"
+	scopeEmail         = "email"
+	scopeAddress       = "address"
+	scopePhone         = "phone"
+	scopeOfflineAccess = "offline_access"
+)
+
+// audience is the aud claim: one string, or several in an array (RFC 7519 §4.1.3).
+type audience []string
+
+// MarshalJSON implements json.Marshaler.
+func (a audience) MarshalJSON() ([]byte, error) {
+	if len(a) == 1 {
+		return json.Marshal(a[0])
+	}
+	return json.Marshal([]string(a))
+}
+
+// profileMetadata are the claims of the profile scope that the users table has no column for. They live in the user's
+// metadata under their standard names.
+var profileMetadata = [...]string{
+	"family_name", "given_name", "middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale",
+}
+
+// addressMembers are those of OpenID Connect Core 1.0 §5.1.1.
+var addressMembers = [...]string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
+
+// userClaims is the one place where a user becomes claims (OpenID Connect Core 1.0 §5.1 and §5.4). What is unknown is left
+// out: no claim is ever null, empty, or of another type than the specification gives it.
+func userClaims(user *storage.User, scopes []string) map[string]any {
+	claims := map[string]any{"sub": user.ID.String()}
+
+	text := func(name string, value *string) {
+		if value != nil && *value != "" {
+			claims[name] = *value
+		}
+	}
+	metadata := func(name string) {
+		if value, ok := user.Metadata[name].(string); ok && value != "" {
+			claims[name] = value
+		}
+	}
+
+	if slices.Contains(scopes, scopeProfile) {
+		text("name", user.FullName)
+		text("preferred_username", user.Username)
+		for _, name := range profileMetadata {
+			metadata(name)
+		}
+		if !user.UpdatedAt.IsZero() {
+			claims["updated_at"] = user.UpdatedAt.Unix()
+		}
+	}
+	if slices.Contains(scopes, scopeEmail) && user.Email != "" {
+		claims["email"] = user.Email
+		claims["email_verified"] = user.IsVerified
+	}
+	if slices.Contains(scopes, scopePhone) {
+		metadata("phone_number")
+		if verified, ok := user.Metadata["phone_number_verified"].(bool); ok && claims["phone_number"] != nil {
+			claims["phone_number_verified"] = verified
+		}
+	}
+	if slices.Contains(scopes, scopeAddress) {
+		if address := addressClaim(user.Metadata["address"]); len(address) > 0 {
+			claims["address"] = address
+		}
+	}
+	return claims
+}
+
+func addressClaim(stored any) map[string]string {
+	members, ok := stored.(map[string]any)
+	if !ok {
+		return nil
+	}
+	address := make(map[string]string, len(addressMembers))
+	for _, name := range addressMembers {
+		if value, ok := members[name].(string); ok && value != "" {
+			address[name] = value
+		}
+	}
+	return address
+}

@@ -1,0 +1,185 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// metadata is OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. Both addresses serve the same document.
+type metadata struct {
+	Issuer                string   `json:"issuer"`
+	AuthorizationEndpoint string   `json:"authorization_endpoint"`
+	TokenEndpoint         string   `json:"token_endpoint"`
+	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	JWKSURI               string   `json:"jwks_uri"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	PAREndpoint           string   `json:"pushed_authorization_request_endpoint"`
+	Scopes                []string `json:"scopes_supported"`
+	Claims                []string `json:"claims_supported"`
+	ClaimTypes            []string `json:"claim_types_supported"`
+	ResponseTypes         []string `json:"response_types_supported"`
+	ResponseModes         []string `json:"response_modes_supported"`
+	GrantTypes            []string `json:"grant_types_supported"`
+	SubjectTypes          []string `json:"subject_types_supported"`
+	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs     []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	RevocationMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAlgs        []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
+	ACRValues             []string `json:"acr_values_supported"`
+	PromptValues          []string `json:"prompt_values_supported"`
+	DisplayValues         []string `json:"display_values_supported"`
+	UILocales             []string `json:"ui_locales_supported"`
+	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
+	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	RequestParameter      bool     `json:"request_parameter_supported"`
+	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
+	RequestURIRegistered  bool     `json:"require_request_uri_registration"`
+	PARRequired           bool     `json:"require_pushed_authorization_requests"`
+}
+
+// metadataOf is the truth about one organization.
+func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, error) {
+	algs, err := p.keys.Algs(ctx)
+	if err != nil {
+		return metadata{}, err
+	}
+	methods := []string{methodBasic, methodPost, methodPrivateKeyJWT, methodNone}
+	confidential := methods[:3]
+	base := org.Issuer + "/oauth2/"
+	claims := []string{
+		"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
+		"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified", "address",
+	}
+	return metadata{
+		Issuer:                org.Issuer,
+		AuthorizationEndpoint: base + "authorize",
+		TokenEndpoint:         base + "token",
+		UserInfoEndpoint:      base + "userinfo",
+		JWKSURI:               org.Issuer + "/.well-known/jwks.json",
+		IntrospectionEndpoint: base + "introspect",
+		RevocationEndpoint:    base + "revoke",
+		EndSessionEndpoint:    base + "logout",
+		PAREndpoint:           base + "par",
+		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess},
+		Claims:                append(claims, profileMetadata[:]...),
+		ClaimTypes:            []string{"normal"},
+		ResponseTypes:         []string{responseTypeCode},
+		ResponseModes:         []string{modeQuery, modeFormPost},
+		GrantTypes:            []string{grantAuthorizationCode, grantRefreshToken, grantClientCredentials},
+		SubjectTypes:          []string{"public"},
+		IDTokenAlgs:           algs,
+		TokenAuthMethods:      methods,
+		TokenAuthAlgs:         p.assertionAlgs,
+		IntrospectionMethods:  confidential,
+		IntrospectionAlgs:     p.assertionAlgs,
+		RevocationMethods:     methods,
+		RevocationAlgs:        p.assertionAlgs,
+		ChallengeMethods:      []string{"S256"},
+		ACRValues:             []string{web.ACRPassword},
+		PromptValues:          []string{"none", "login", "consent", "select_account"},
+		DisplayValues:         []string{"page"},
+		UILocales:             []string{"en"},
+		IssParameter:          true,
+	}, nil
+}
+
+// document is a prepared answer: it is rendered when something changes, not when somebody asks.
+type document struct {
+	body []byte
+	etag string
+}
+
+// documents keeps each organization's metadata for a while.
+type documents = otter.Cache[uuid.UUID, *document]
+
+// metadataCacheTime bounds how long a change of what an organization supports takes to show.
+const metadataCacheTime = 5 * time.Second
+
+func newDocuments() *documents {
+	return otter.Must(&otter.Options[uuid.UUID, *document]{
+		MaximumSize:      20_000,
+		ExpiryCalculator: otter.ExpiryWriting[uuid.UUID, *document](metadataCacheTime),
+	})
+}
+
+// Discovery serves GET /.well-known/openid-configuration and /.well-known/oauth-authorization-server, behind the issuer and,
+// as RFC 8414 §3.1 has it, inserted before its path.
+func (p *Provider) Discovery(c *gin.Context) error {
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	doc, ok := p.metadata.GetIfPresent(org.ID)
+	if !ok {
+		said, err := p.metadataOf(c.Request.Context(), org)
+		if err != nil {
+			p.jsonError(c, err)
+			return nil
+		}
+		body, err := json.Marshal(said)
+		if err != nil {
+			p.jsonError(c, err)
+			return nil
+		}
+		sum := sha256.Sum256(body)
+		doc = &document{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+		p.metadata.Set(org.ID, doc)
+	}
+	p.serveDocument(c, doc.body, doc.etag)
+	return nil
+}
+
+// JWKS serves GET /.well-known/jwks.json (RFC 7517 §5).
+func (p *Provider) JWKS(c *gin.Context) error {
+	body, etag, err := p.keys.JWKS(c.Request.Context())
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.serveDocument(c, body, etag)
+	return nil
+}
+
+// serveDocument serves what everybody may read and keep for five minutes.
+func (p *Provider) serveDocument(c *gin.Context, body []byte, etag string) {
+	header := c.Writer.Header()
+	header["Cache-Control"] = publicCache
+	header["Etag"] = []string{etag}
+	header["Access-Control-Allow-Origin"] = anyOrigin
+	header["Cross-Origin-Resource-Policy"] = crossOrigin
+	if match := c.GetHeader("If-None-Match"); match != "" && (match == "*" || slices.Contains(strings.Split(strings.ReplaceAll(match, " ", ""), ","), etag)) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	header["Content-Type"] = jsonContent
+	c.Status(http.StatusOK)
+	_, _ = c.Writer.Write(body) // the visitor has gone; there is nobody to tell
+}
+
+// Header values that never change, shared so that answering allocates nothing for them.
+var (
+	publicCache = []string{"public, max-age=300"}
+	anyOrigin   = []string{"*"}
+	crossOrigin = []string{"cross-origin"}
+	jsonContent = []string{"application/json"}
+	noStore     = []string{"no-store"}
+)

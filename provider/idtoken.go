@@ -1,0 +1,109 @@
+package provider
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage/fositestore"
+)
+
+// idTokenHandler adds the ID token to answers of the token endpoint (OpenID Connect Core 1.0 §3.1.3.3 and §12.2). It
+// replaces fosite's OpenID Connect handlers and their strategy.
+type idTokenHandler struct {
+	keys     *keys.Keys
+	lifetime time.Duration
+}
+
+var _ fosite.TokenEndpointHandler = (*idTokenHandler)(nil)
+
+// idTokenClaims are those of OpenID Connect Core 1.0 §2 and §3.1.3.6. Claims about the person are not among them: the
+// client has an access token, and asks userinfo (§5.4).
+type idTokenClaims struct {
+	Issuer          string   `json:"iss"`
+	Subject         string   `json:"sub"`
+	Audience        string   `json:"aud"`
+	ExpiresAt       int64    `json:"exp"`
+	IssuedAt        int64    `json:"iat"`
+	AuthTime        int64    `json:"auth_time,omitempty"`
+	Nonce           string   `json:"nonce,omitempty"`
+	ACR             string   `json:"acr,omitempty"`
+	AMR             []string `json:"amr,omitempty"`
+	AccessTokenHash string   `json:"at_hash,omitempty"`
+	SessionID       string   `json:"sid,omitempty"`
+}
+
+// CanHandleTokenEndpointRequest implements fosite.TokenEndpointHandler.
+func (h *idTokenHandler) CanHandleTokenEndpointRequest(_ context.Context, request fosite.AccessRequester) bool {
+	return request.GetGrantTypes().ExactOne(grantAuthorizationCode) || request.GetGrantTypes().ExactOne(grantRefreshToken)
+}
+
+// CanSkipClientAuth implements fosite.TokenEndpointHandler.
+func (h *idTokenHandler) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool {
+	return false
+}
+
+// HandleTokenEndpointRequest implements fosite.TokenEndpointHandler. Whether the request may be answered is for the handler
+// of its grant to say.
+func (h *idTokenHandler) HandleTokenEndpointRequest(context.Context, fosite.AccessRequester) error {
+	return fosite.ErrUnknownRequest
+}
+
+// PopulateTokenEndpointResponse implements fosite.TokenEndpointHandler.
+func (h *idTokenHandler) PopulateTokenEndpointResponse(
+	ctx context.Context, request fosite.AccessRequester, response fosite.AccessResponder,
+) error {
+	if !h.CanHandleTokenEndpointRequest(ctx, request) || !request.GetGrantedScopes().Has(scopeOpenID) {
+		return fosite.ErrUnknownRequest
+	}
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	client, ok := request.GetClient().(*fositestore.Client)
+	if !ok {
+		return fmt.Errorf("a foreign client type %T", request.GetClient())
+	}
+	session, ok := request.GetSession().(*fositestore.Session)
+	if !ok {
+		return fmt.Errorf("a foreign session type %T", request.GetSession())
+	}
+
+	now := time.Now()
+	token, err := h.keys.Sign(ctx, client.IDTokenAlg, "JWT", idTokenClaims{
+		Issuer:          org.Issuer,
+		Subject:         session.Subject,
+		Audience:        client.ClientID,
+		ExpiresAt:       now.Add(h.lifetime).Unix(),
+		IssuedAt:        now.Unix(),
+		AuthTime:        session.Facts.AuthTime,
+		Nonce:           session.Facts.Nonce,
+		ACR:             session.Facts.ACR,
+		AMR:             session.Facts.AMR,
+		AccessTokenHash: halfHash(client.IDTokenAlg, response.GetAccessToken()),
+		SessionID:       session.Facts.SessionID,
+	})
+	if err != nil {
+		return fmt.Errorf("sign an ID token: %w", err)
+	}
+	response.SetExtra("id_token", token)
+	return nil
+}
+
+// halfHash is at_hash and c_hash: the left half of the token's hash under the hash function of the ID token's algorithm
+// (OpenID Connect Core 1.0 §3.1.3.6). Ed25519 hashes with SHA-512.
+func halfHash(alg, token string) string {
+	if alg == keys.EdDSA {
+		sum := sha512.Sum512([]byte(token))
+		return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+	}
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}

@@ -1,0 +1,176 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/ory/fosite"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
+)
+
+// introspection is RFC 7662 §2.2.
+type introspection struct {
+	Active    bool     `json:"active"`
+	Scope     string   `json:"scope,omitempty"`
+	ClientID  string   `json:"client_id,omitempty"`
+	Username  string   `json:"username,omitempty"`
+	TokenType string   `json:"token_type,omitempty"`
+	ExpiresAt int64    `json:"exp,omitempty"`
+	IssuedAt  int64    `json:"iat,omitempty"`
+	Subject   string   `json:"sub,omitempty"`
+	Audience  audience `json:"aud,omitempty"`
+	Issuer    string   `json:"iss,omitempty"`
+	AuthTime  int64    `json:"auth_time,omitempty"`
+	ACR       string   `json:"acr,omitempty"`
+	AMR       []string `json:"amr,omitempty"`
+}
+
+// Introspect serves POST /oauth2/introspect (RFC 7662 §2). A token shows itself to the client it was issued to and to the
+// clients that are in its audience; to anybody else it is inactive, as one that never was.
+func (p *Provider) Introspect(c *gin.Context) error {
+	ctx := c.Request.Context()
+	caller, form, err := p.authenticatedForm(c)
+	if err == nil && caller.IsPublic() {
+		err = errInvalidClient // RFC 7662 §2.1: the caller must prove who it is
+	}
+	if err == nil && form.Get("token") == "" {
+		err = fosite.ErrInvalidRequest.WithHint("The token is missing.")
+	}
+	if err != nil {
+		if answerFor(err).code == "invalid_client" {
+			// RFC 7662 §2.3 asks for 401 however the client tried.
+			c.Header("WWW-Authenticate", `Basic realm="keizer", charset="UTF-8"`)
+			p.writeJSON(c, http.StatusUnauthorized, errorBody{"invalid_client", describe(errInvalidClient)})
+			return nil
+		}
+		p.jsonError(c, err)
+		return nil
+	}
+	found, err := p.introspect(ctx, caller, form.Get("token"))
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.writeJSON(c, http.StatusOK, found)
+	return nil
+}
+
+// authenticatedForm reads the form of an endpoint that clients authenticate at.
+func (p *Provider) authenticatedForm(c *gin.Context) (*fositestore.Client, url.Values, error) {
+	form, err := readForm(c.Request)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := checkParams(form); err != nil {
+		return nil, nil, err
+	}
+	client, err := p.authenticator.Authenticate(c.Request.Context(), c.Request, form)
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, form, nil
+}
+
+// introspect looks a token up and says of it what the caller may know. token_type_hint is not needed: tokens say what they are.
+func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, token string) (introspection, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return introspection{}, err
+	}
+	if secret.Valid(secret.RefreshToken, token) {
+		return p.introspectRefresh(ctx, org, caller, token)
+	}
+	digest, ok := accessTokenDigest(token)
+	if !ok {
+		return introspection{}, nil
+	}
+	access, grant, user, err := p.db.AccessTokenWithUser(ctx, digest)
+	if errors.Is(err, storage.ErrNotFound) {
+		return introspection{}, nil
+	}
+	if err != nil {
+		return introspection{}, err
+	}
+	if access.ClientID != caller.ClientID && !slices.Contains(access.Audience, caller.ClientID) {
+		return introspection{}, nil
+	}
+	if grant != nil && grant.UserID != nil && (user == nil || !user.IsActive) {
+		return introspection{}, nil
+	}
+	found := introspection{
+		Active: true, Scope: strings.Join(access.Scope, " "), ClientID: access.ClientID, TokenType: "Bearer",
+		ExpiresAt: access.ExpiresAt.Unix(), IssuedAt: access.CreatedAt.Unix(), Subject: access.Subject,
+		Audience: accessAudience(org, access.Audience), Issuer: org.Issuer,
+	}
+	if user != nil && user.Username != nil && slices.Contains(access.Scope, scopeProfile) {
+		found.Username = *user.Username
+	}
+	return found, found.addFacts(grant)
+}
+
+func (i *introspection) addFacts(grant *storage.Grant) error {
+	if grant == nil {
+		return nil
+	}
+	facts, err := fositestore.FactsOf(grant)
+	if err != nil {
+		return err
+	}
+	i.AuthTime, i.ACR, i.AMR = facts.AuthTime, facts.ACR, facts.AMR
+	return nil
+}
+
+// introspectRefresh is for the owner alone: a resource server has no business with refresh tokens.
+func (p *Provider) introspectRefresh(ctx context.Context, org *tenant.Org, caller *fositestore.Client, token string) (introspection, error) {
+	refresh, grant, err := p.db.RefreshToken(ctx, secret.Digest(token))
+	if errors.Is(err, storage.ErrNotFound) || err == nil && (refresh.SpentAt != nil || refresh.ClientID != caller.ClientID) {
+		return introspection{}, nil
+	}
+	if err != nil {
+		return introspection{}, err
+	}
+	if grant.UserID != nil {
+		user, err := p.db.User(ctx, *grant.UserID)
+		if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
+			return introspection{}, nil
+		}
+		if err != nil {
+			return introspection{}, err
+		}
+	}
+	found := introspection{
+		Active: true, Scope: strings.Join(grant.Scope, " "), ClientID: refresh.ClientID, TokenType: "refresh_token",
+		ExpiresAt: refresh.ExpiresAt.Unix(), IssuedAt: refresh.CreatedAt.Unix(),
+		Audience: accessAudience(org, grant.Audience), Issuer: org.Issuer,
+	}
+	if grant.UserID != nil {
+		found.Subject = grant.UserID.String()
+	}
+	return found, found.addFacts(grant)
+}
+
+// liveAccessToken finds the access token that a request to a protected resource of ours brought, and the person it is about.
+func (p *Provider) liveAccessToken(ctx context.Context, token string) (*storage.AccessToken, *storage.User, error) {
+	digest, ok := accessTokenDigest(token)
+	if !ok {
+		return nil, nil, storage.ErrNotFound
+	}
+	access, grant, user, err := p.db.AccessTokenWithUser(ctx, digest)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !access.ExpiresAt.After(time.Now()) || grant != nil && grant.UserID != nil && (user == nil || !user.IsActive) {
+		return nil, nil, storage.ErrNotFound
+	}
+	return access, user, nil
+}

@@ -1,0 +1,210 @@
+package provider
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// sealLogout is the purpose under which the confirmation page carries what it was asked for.
+const sealLogout = "logout confirmation"
+
+// logoutRequest is what a sign-out was asked with, once it is proven.
+type logoutRequest struct {
+	ClientID string `json:"client_id,omitempty"`
+	// Redirect is a registered post_logout_redirect_uri, empty when the person stays here.
+	Redirect string `json:"redirect,omitempty"`
+	State    string `json:"state,omitempty"`
+
+	subject, sessionID string // of the hint
+	hinted             bool
+}
+
+// Logout serves GET and POST /oauth2/logout (OpenID Connect RP-Initiated Logout 1.0 §2). With a hint that names the session
+// at hand the person is signed out at once; otherwise they are asked, because anybody can send a browser here.
+func (p *Provider) Logout(c *gin.Context) error {
+	form, err := authorizationForm(c.Request)
+	if err == nil {
+		err = checkParams(form)
+	}
+	if err != nil {
+		return p.logoutError(c, answerFor(err).description, err)
+	}
+	if form.Has(logoutConfirmed) && c.Request.Method == http.MethodPost {
+		return p.confirmedLogout(c, form)
+	}
+	request, err := p.readLogout(c, form)
+	if err != nil {
+		return err
+	}
+	session, user, err := p.sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	if session == nil {
+		return p.loggedOut(c, request)
+	}
+	if request.hinted && request.subject == user.ID.String() && (request.sessionID == "" || request.sessionID == session.ID.String()) {
+		if err := p.endSession(c); err != nil {
+			return err
+		}
+		return p.loggedOut(c, request)
+	}
+	return p.askLogout(c, request, user)
+}
+
+// The fields of the confirmation page.
+const (
+	logoutConfirmed = "confirm"
+	logoutSealed    = "request"
+	// purposeLogout is what the page's token against forgery is for.
+	purposeLogout = "logout"
+)
+
+// readLogout checks the parameters (RP-Initiated Logout 1.0 §2 and §3). Its errors are pages: nobody is redirected on the
+// word of a request that could not be proven.
+func (p *Provider) readLogout(c *gin.Context, form url.Values) (*logoutRequest, error) {
+	ctx := c.Request.Context()
+	request := &logoutRequest{ClientID: form.Get("client_id"), State: form.Get("state")}
+
+	if hint := form.Get("id_token_hint"); hint != "" {
+		claims, err := p.verifyHint(ctx, hint)
+		if err != nil && !errors.Is(err, keys.ErrToken) {
+			return nil, err
+		}
+		if err != nil {
+			return nil, p.logoutError(c, "The application sent a sign-in reference (id_token_hint) that was not issued here.", err)
+		}
+		if request.ClientID != "" && request.ClientID != claims.audience {
+			return nil, p.logoutError(c, "The application sent another application's sign-in reference (id_token_hint).", nil)
+		}
+		request.ClientID = claims.audience
+		request.subject, request.sessionID, request.hinted = claims.subject, claims.sessionID, true
+	}
+
+	asked := form.Get("post_logout_redirect_uri")
+	if asked == "" || !request.hinted {
+		// Without a hint nothing shows that the address belongs to the sign-in: the person stays here (§3).
+		return request, nil
+	}
+	client, err := p.clients.Client(ctx, request.ClientID)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return nil, err
+	}
+	if err != nil || !slices.Contains(client.PostLogoutRedirectURIs, asked) {
+		return nil, p.logoutError(c, "The address to return to (post_logout_redirect_uri) is not registered for this application.", err)
+	}
+	request.Redirect = asked
+	return request, nil
+}
+
+// askLogout shows the confirmation page. What was asked for travels sealed in its form.
+func (p *Provider) askLogout(c *gin.Context, request *logoutRequest, user *storage.User) error {
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("encode a sign-out: %w", err)
+	}
+	sealed, err := p.keyring.Seal(sealLogout, plain, org.ID.String())
+	if err != nil {
+		return fmt.Errorf("seal a sign-out: %w", err)
+	}
+	return p.pages.Render(c, http.StatusOK, "logout", web.LogoutPage{
+		UserName: displayName(user),
+		CSRF:     p.sessions.CSRF(c, purposeLogout),
+		Action:   org.BasePath + "/oauth2/logout",
+		Request:  encodeSealed(sealed),
+	})
+}
+
+func displayName(user *storage.User) string {
+	if user.Username != nil && *user.Username != "" {
+		return *user.Username
+	}
+	return user.Email
+}
+
+// confirmedLogout ends the session after the person has pressed the button.
+func (p *Provider) confirmedLogout(c *gin.Context, form url.Values) error {
+	if err := p.sessions.CheckCSRF(c, form, purposeLogout); err != nil {
+		return err
+	}
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	request, err := openLogout(p.keyring, org, form.Get(logoutSealed))
+	if err != nil {
+		return p.logoutError(c, "This page has expired. Go back to the application and sign out again.", err)
+	}
+	if err := p.endSession(c); err != nil {
+		return err
+	}
+	return p.loggedOut(c, request)
+}
+
+func openLogout(keyring *seal.Keyring, org *tenant.Org, encoded string) (*logoutRequest, error) {
+	sealed, err := decodeSealed(encoded)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := keyring.Open(sealLogout, sealed, org.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	var request logoutRequest
+	if err := json.Unmarshal(plain, &request); err != nil {
+		return nil, err
+	}
+	return &request, nil
+}
+
+func (p *Provider) endSession(c *gin.Context) error {
+	if err := p.sessions.End(c); err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	return nil
+}
+
+// loggedOut sends the browser on: to the client's address, with its state only if it sent one, or to our own last page.
+func (p *Provider) loggedOut(c *gin.Context, request *logoutRequest) error {
+	c.Header("Cache-Control", "no-store")
+	if request.Redirect != "" {
+		target := request.Redirect
+		if request.State != "" {
+			target = withParams(target, modeQuery, url.Values{"state": {request.State}})
+		}
+		c.Redirect(http.StatusSeeOther, target)
+		return nil
+	}
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, org.BasePath+"/logged-out")
+	return nil
+}
+
+// LoggedOut serves GET /logged-out.
+func (p *Provider) LoggedOut(c *gin.Context) error {
+	return p.pages.Render(c, http.StatusOK, "logged_out", web.LoggedOutPage{})
+}
+
+// logoutError renders the error page of this endpoint and returns nil, or what went wrong in rendering it.
+func (p *Provider) logoutError(c *gin.Context, message string, cause error) error {
+	return &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Title: web.TitleLogoutError, Message: message, Cause: cause}
+}

@@ -1,0 +1,104 @@
+package provider
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+
+	"github.com/gin-gonic/gin"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// Deps is what a Provider stands on.
+type Deps struct {
+	DB         *storage.DB
+	Keys       *keys.Keys
+	Assertions *keys.AssertionVerifier
+	Keyring    *seal.Keyring
+	Pages      *web.Pages
+	Sessions   *web.Sessions
+	Log        *slog.Logger
+	Lifetimes  Lifetimes
+}
+
+// Provider answers for every organization; which one it answers for stands in the context of each request.
+type Provider struct {
+	db            *storage.DB
+	keys          *keys.Keys
+	keyring       *seal.Keyring
+	pages         *web.Pages
+	sessions      *web.Sessions
+	log           *slog.Logger
+	lifetimes     Lifetimes
+	clients       *fositestore.Clients
+	store         *fositestore.Store
+	authenticator *clientAuthenticator
+	assertionAlgs []string
+	fosite        *fosite.Fosite
+	metadata      *documents
+}
+
+// New puts a Provider together.
+func New(d Deps) *Provider {
+	clients := fositestore.NewClients(d.DB)
+	store := fositestore.New(d.DB, clients, d.Log)
+	strategy := &tokenStrategy{keys: d.Keys}
+
+	p := &Provider{
+		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, log: d.Log, lifetimes: d.Lifetimes,
+		clients: clients, store: store,
+		authenticator: &clientAuthenticator{clients: clients, assertions: d.Assertions},
+		assertionAlgs: keys.AssertionAlgorithms(),
+		metadata:      newDocuments(),
+	}
+
+	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
+	config := newConfigurator(d.Lifetimes, authenticated)
+	code := &oauth2.AuthorizeExplicitGrantHandler{
+		AccessTokenStrategy: strategy, RefreshTokenStrategy: strategy, AuthorizeCodeStrategy: strategy,
+		CoreStorage: store, TokenRevocationStorage: store, Config: config,
+	}
+	config.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{pkceHandler{}, code}
+	config.TokenEndpointHandlers = fosite.TokenEndpointHandlers{
+		code,
+		pkceHandler{},
+		&oauth2.RefreshTokenGrantHandler{
+			AccessTokenStrategy: strategy, RefreshTokenStrategy: strategy, TokenRevocationStorage: store, Config: config,
+		},
+		&oauth2.ClientCredentialsGrantHandler{
+			HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: strategy, AccessTokenStorage: store, Config: config},
+			Config:       config,
+		},
+		&idTokenHandler{keys: d.Keys, lifetime: d.Lifetimes.ID},
+	}
+	p.fosite = fosite.NewOAuth2Provider(store, config)
+	return p
+}
+
+// writeJSON answers an application. Nothing said there may be kept (RFC 6749 §5.1).
+func (p *Provider) writeJSON(c *gin.Context, status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		p.log.ErrorContext(c.Request.Context(), "an answer could not be encoded", "cause", err)
+		c.Status(500)
+		return
+	}
+	header := c.Writer.Header()
+	header["Content-Type"] = jsonContent
+	header["Cache-Control"] = noStore
+	c.Status(status)
+	_, _ = c.Writer.Write(encoded) // the caller has gone; there is nobody to tell
+}
+
+func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
+
+func decodeSealed(encoded string) ([]byte, error) {
+	return base64.RawURLEncoding.Strict().DecodeString(encoded)
+}

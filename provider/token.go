@@ -1,0 +1,343 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/ory/fosite"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
+)
+
+// The grant types that the token endpoint knows (RFC 6749 §4.1.3, §4.4.2 and §6).
+const (
+	grantAuthorizationCode = "authorization_code"
+	grantRefreshToken      = "refresh_token"
+	grantClientCredentials = "client_credentials"
+)
+
+// tokenAnswer is RFC 6749 §5.1 with OpenID Connect Core 1.0 §3.1.3.3.
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// storedAnswer is a tokenAnswer as it is kept, sealed, to be given again: with the time at which it ends.
+type storedAnswer struct {
+	tokenAnswer
+	ExpiresAt int64 `json:"expires_at"`
+}
+
+// Token serves POST /oauth2/token (RFC 6749 §3.2).
+func (p *Provider) Token(c *gin.Context) error {
+	form, err := readForm(c.Request)
+	if err == nil {
+		err = checkParams(form)
+	}
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	answer, client, err := p.exchange(c, form)
+	p.allowOrigin(c, client)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.writeJSON(c, http.StatusOK, answer)
+	return nil
+}
+
+// exchange is the walk of a token request: authenticate, let fosite decide, ask our own policy, write, answer. The client is
+// returned as soon as it is known, also beside an error.
+func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fositestore.Client, error) {
+	ctx, unit := p.store.Begin(c.Request.Context())
+
+	grant := form.Get("grant_type")
+	switch grant {
+	case grantAuthorizationCode, grantRefreshToken, grantClientCredentials:
+	case "":
+		return nil, nil, fosite.ErrInvalidRequest.WithHint("The grant_type is missing.")
+	default:
+		return nil, nil, errUnsupportedGrantType
+	}
+
+	client, err := p.authenticator.Authenticate(ctx, c.Request, form)
+	if err != nil {
+		return nil, nil, err
+	}
+	unit.Client = client
+	if !client.HasGrant(grant) {
+		return nil, client, fosite.ErrUnauthorizedClient.WithHintf("The client is not registered for the grant type %s.", grant)
+	}
+	if grant == grantRefreshToken && !client.IsPublic() {
+		unit.AllowReplay(p.lifetimes.ReplayWindow)
+	}
+	if err := resourcesToAudience(form); err != nil {
+		return nil, client, err
+	}
+
+	session := &fositestore.Session{Subject: client.ClientID}
+	request, err := p.fosite.NewAccessRequest(ctx, formRequest(c.Request, form), session)
+	if err != nil {
+		if sealed, ok := unit.Replayed(); ok {
+			answer, err := reopen(form, sealed)
+			return answer, client, err
+		}
+		if grant == grantAuthorizationCode && answerFor(err).code == "invalid_grant" {
+			if burn := unit.BurnCode(ctx); burn != nil {
+				return nil, client, fmt.Errorf("burn a code: %w", burn)
+			}
+		}
+		return nil, client, err
+	}
+
+	if err := p.applyPolicy(ctx, unit, client, request, form); err != nil {
+		return nil, client, err
+	}
+
+	response, err := p.fosite.NewAccessResponse(ctx, request)
+	if err != nil {
+		return nil, client, err
+	}
+	answer, sealed, err := p.answerOf(request, response, form, unit)
+	if err != nil {
+		return nil, client, err
+	}
+
+	err = unit.Commit(ctx, sealed)
+	if errors.Is(err, storage.ErrSpent) {
+		replay, err := p.lostRace(ctx, unit, grant, form)
+		return replay, client, err
+	}
+	if err != nil {
+		return nil, client, fmt.Errorf("write what the token endpoint issues: %w", err)
+	}
+	return answer, client, nil
+}
+
+// lostRace answers the request whose code or refresh token somebody else has spent between our reading and our writing.
+func (p *Provider) lostRace(ctx context.Context, unit *fositestore.Unit, grant string, form url.Values) (*tokenAnswer, error) {
+	if grant == grantAuthorizationCode {
+		// RFC 6749 §4.1.2: a code used more than once ends what was issued for it.
+		if err := unit.EndCodeFamily(ctx); err != nil {
+			return nil, fmt.Errorf("end the grant of a code used twice: %w", err)
+		}
+		return nil, storage.ErrSpent
+	}
+	if err := unit.LostRace(ctx); err != nil {
+		return nil, fmt.Errorf("look at a refresh token spent meanwhile: %w", err)
+	}
+	if sealed, ok := unit.Replayed(); ok {
+		return reopen(form, sealed)
+	}
+	return nil, storage.ErrSpent
+}
+
+// applyPolicy asks what fosite does not: may this still be issued, for how long, and how much of it was asked for?
+func (p *Provider) applyPolicy(
+	ctx context.Context, unit *fositestore.Unit, client *fositestore.Client, request fosite.AccessRequester, form url.Values,
+) error {
+	access, ok := request.(*fosite.AccessRequest)
+	if !ok {
+		return fmt.Errorf("a foreign request type %T", request)
+	}
+	session, ok := request.GetSession().(*fositestore.Session)
+	if !ok {
+		return fmt.Errorf("a foreign session type %T", request.GetSession())
+	}
+	now := time.Now().UTC()
+	lifetime := p.lifetimes.Access
+	if client.AccessTokenFormat == formatJWT {
+		lifetime = p.lifetimes.AccessJWT
+	}
+	session.SetExpiresAt(fosite.AccessToken, now.Add(lifetime))
+
+	if request.GetGrantTypes().ExactOne(grantClientCredentials) {
+		return grantClientScopes(client, access)
+	}
+
+	user, err := p.activeUser(ctx, session.Subject)
+	if err != nil {
+		return err
+	}
+	session.User = user
+
+	if request.GetGrantTypes().ExactOne(grantAuthorizationCode) {
+		session.GrantEnds = now.Add(p.lifetimes.RefreshAbsolute)
+		if !p.issuesRefreshToken(client, unit.Code().Scope) {
+			// Nothing outlives the access token, so neither does the grant.
+			session.GrantEnds = session.GetExpiresAt(fosite.AccessToken)
+		}
+		if !containsAll(unit.Code().Audience, form["resource"]) {
+			return errInvalidTarget
+		}
+		unit.NarrowTo(form["resource"])
+	} else if err := narrowRefresh(access, form); err != nil {
+		return err
+	}
+	// However often it is refreshed, a grant ends when it ends (RFC 9700 §4.14.2).
+	session.SetExpiresAt(fosite.RefreshToken, earlier(now.Add(p.lifetimes.RefreshIdle), session.GrantEnds))
+	session.SetExpiresAt(fosite.AccessToken, earlier(session.GetExpiresAt(fosite.AccessToken), session.GrantEnds))
+	return nil
+}
+
+func (p *Provider) issuesRefreshToken(client *fositestore.Client, scopes []string) bool {
+	return client.HasGrant(grantRefreshToken) && slices.Contains(scopes, scopeOfflineAccess)
+}
+
+// activeUser reads the person that a grant is about. Whoever is gone or disabled gets nothing any more, from the very next
+// request on every replica (RFC 9700 §4.14.2).
+func (p *Provider) activeUser(ctx context.Context, subject string) (*storage.User, error) {
+	id, err := uuid.Parse(subject)
+	if err != nil {
+		return nil, fmt.Errorf("a grant without a user: %w", err)
+	}
+	user, err := p.db.User(ctx, id)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
+		return nil, fosite.ErrInvalidGrant.WithHint("The account that this was granted by is no longer active.")
+	}
+	return user, err
+}
+
+// grantClientScopes grants a client what it asks for itself (RFC 6749 §4.4): all of its own scopes when it names none. What
+// is about a person cannot be granted without one.
+func grantClientScopes(client *fositestore.Client, request *fosite.AccessRequest) error {
+	asked := request.GetRequestedScopes()
+	for _, scope := range asked {
+		if scope == scopeOpenID || scope == scopeOfflineAccess {
+			return fosite.ErrInvalidScope.WithHintf("The scope %s needs a person, and client_credentials has none.", scope)
+		}
+	}
+	if len(asked) == 0 {
+		for _, scope := range client.Scopes {
+			if scope != scopeOpenID && scope != scopeOfflineAccess {
+				asked = append(asked, scope)
+			}
+		}
+	}
+	for _, scope := range asked {
+		request.GrantScope(scope)
+	}
+	audience := []string(request.GetRequestedAudience())
+	if len(audience) == 0 {
+		audience = client.Audience
+	}
+	for _, one := range audience {
+		request.GrantAudience(one)
+	}
+	return nil
+}
+
+// narrowRefresh narrows the new access token to the scope and resources that a refresh names. The grant, and so the next
+// refresh, keeps what the person allowed (RFC 6749 §6, RFC 8707 §2.2).
+func narrowRefresh(request *fosite.AccessRequest, form url.Values) error {
+	if asked := strings.Fields(form.Get("scope")); len(asked) > 0 {
+		for _, scope := range asked {
+			if !request.GrantedScope.Has(scope) {
+				return fosite.ErrInvalidScope.WithHintf("The scope %s was not granted.", descriptionText(scope))
+			}
+		}
+		request.GrantedScope = asked
+	}
+	if asked := form["resource"]; len(asked) > 0 {
+		if !containsAll(request.GrantedAudience, asked) {
+			return errInvalidTarget
+		}
+		request.GrantedAudience = asked
+	}
+	return nil
+}
+
+func containsAll(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
+}
+
+// resourcesToAudience puts resource indicators (RFC 8707) where fosite looks for them. A parameter named audience is nobody's
+// standard and is dropped.
+func resourcesToAudience(form url.Values) error {
+	form.Del("audience")
+	resources := form["resource"]
+	for _, resource := range resources {
+		uri, err := url.Parse(resource)
+		if err != nil || !uri.IsAbs() || uri.Fragment != "" || strings.Contains(resource, "#") {
+			return errInvalidTarget
+		}
+	}
+	if len(resources) > 0 {
+		form["audience"] = slices.Clone(resources)
+	}
+	return nil
+}
+
+// answerOf puts an answer together, and seals a copy for the refresh tokens that may be answered again.
+func (p *Provider) answerOf(
+	request fosite.AccessRequester, response fosite.AccessResponder, form url.Values, unit *fositestore.Unit,
+) (*tokenAnswer, fositestore.RefreshAnswer, error) {
+	expiresAt := request.GetSession().GetExpiresAt(fosite.AccessToken)
+	answer := &tokenAnswer{
+		AccessToken: response.GetAccessToken(),
+		TokenType:   "Bearer",
+		ExpiresIn:   secondsUntil(expiresAt),
+		Scope:       strings.Join(request.GetGrantedScopes(), " "),
+	}
+	answer.RefreshToken, _ = response.GetExtra("refresh_token").(string)
+	answer.IDToken, _ = response.GetExtra("id_token").(string)
+
+	if !unit.KeepsAnswer() {
+		return answer, nil, nil
+	}
+	plain, err := json.Marshal(storedAnswer{*answer, expiresAt.Unix()})
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode an answer: %w", err)
+	}
+	sealed, err := fositestore.SealAnswer(form.Get("refresh_token"), plain)
+	if err != nil {
+		return nil, nil, fmt.Errorf("seal an answer: %w", err)
+	}
+	return answer, sealed, nil
+}
+
+// reopen gives the stored answer of a refresh again, to whoever presents the same refresh token again.
+func reopen(form url.Values, sealed []byte) (*tokenAnswer, error) {
+	plain, err := fositestore.OpenAnswer(form.Get("refresh_token"), sealed)
+	if err != nil {
+		return nil, err
+	}
+	var stored storedAnswer
+	if err := json.Unmarshal(plain, &stored); err != nil {
+		return nil, fmt.Errorf("decode a stored answer: %w", err)
+	}
+	stored.ExpiresIn = secondsUntil(time.Unix(stored.ExpiresAt, 0))
+	return &stored.tokenAnswer, nil
+}
+
+// secondsUntil rounds to the nearest second, so that a lifetime of ten minutes reads 600, and never goes below zero.
+func secondsUntil(at time.Time) int64 {
+	return max(0, int64(time.Until(at).Round(time.Second)/time.Second))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// orgOf is for endpoints that cannot do without an organization; the server never routes to them without one.
+func orgOf(c *gin.Context) (*tenant.Org, error) { return tenant.From(c.Request.Context()) }

@@ -1,0 +1,87 @@
+package provider
+
+import (
+	"errors"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// UserInfo serves GET and POST /oauth2/userinfo (OpenID Connect Core 1.0 §5.3).
+func (p *Provider) UserInfo(c *gin.Context) error {
+	token, refusal := bearerToken(c.Request)
+	if refusal != nil {
+		p.bearerError(c, *refusal)
+		return nil
+	}
+	access, user, err := p.liveAccessToken(c.Request.Context(), token)
+	if errors.Is(err, storage.ErrNotFound) {
+		p.bearerError(c, answer{http.StatusUnauthorized, "invalid_token", "The access token is unknown, expired or revoked."})
+		return nil
+	}
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	if client, err := p.clients.Client(c.Request.Context(), access.ClientID); err == nil {
+		p.allowOrigin(c, client)
+	}
+	if user == nil || !slices.Contains(access.Scope, scopeOpenID) {
+		p.bearerError(c, answer{http.StatusForbidden, "insufficient_scope", "The access token was not granted the scope openid by a person."})
+		return nil
+	}
+	p.writeJSON(c, http.StatusOK, userClaims(user, access.Scope))
+	return nil
+}
+
+// bearerToken finds the one token of a request (RFC 6750 §2): in the header, or in the form of a POST. A token in the query
+// is not looked at, since it has been logged on its way here (RFC 9700 §4.3.2).
+func bearerToken(r *http.Request) (string, *answer) {
+	var found []string
+	for _, header := range r.Header.Values("Authorization") {
+		scheme, token, ok := strings.Cut(header, " ")
+		if !ok || !strings.EqualFold(scheme, "Bearer") {
+			continue
+		}
+		found = append(found, strings.TrimSpace(token))
+	}
+	if r.Method == http.MethodPost {
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "application/x-www-form-urlencoded" {
+			form, err := readForm(r)
+			if err != nil {
+				return "", &answer{http.StatusBadRequest, "invalid_request", answerFor(err).description}
+			}
+			found = append(found, form["access_token"]...)
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return "", &answer{http.StatusBadRequest, "invalid_request", "The request carries more than one access token."}
+	case len(found) == 0 || found[0] == "":
+		return "", &answer{status: http.StatusUnauthorized}
+	}
+	return found[0], nil
+}
+
+// bearerError answers a request to a protected resource (RFC 6750 §3). One that brought no token at all is told the scheme
+// and nothing else (§3.1).
+func (p *Provider) bearerError(c *gin.Context, a answer) {
+	challenge := `Bearer realm="keizer"`
+	if a.code != "" {
+		challenge += `, error="` + a.code + `", error_description="` + a.description + `"`
+	}
+	if a.code == "insufficient_scope" {
+		challenge += `, scope="` + scopeOpenID + `"`
+	}
+	c.Header("WWW-Authenticate", challenge)
+	if a.code == "" {
+		p.writeJSON(c, a.status, errorBody{"invalid_token", "The request needs an access token."})
+		return
+	}
+	p.writeJSON(c, a.status, errorBody{a.code, a.description})
+}

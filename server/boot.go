@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// House is what the server and every command stand on: the configuration, an open database with the right schema and the
+// right master key, and the deeds of operators.
+type House struct {
+	Cfg       *config.Config
+	Log       *slog.Logger
+	DB        *storage.DB
+	Keyring   *seal.Keyring
+	Keys      *keys.Keys
+	Hasher    *password.Hasher
+	Operators *manage.Operators
+	// Applied is how many migrations Boot has applied.
+	Applied int
+
+	tenants *tenants
+}
+
+// Boot opens the house. In development it makes what is missing: the data directory, the master key, the database and the
+// organization "default". Nothing is served before everything has been checked.
+func Boot(ctx context.Context, cfg *config.Config, log *slog.Logger) (*House, error) {
+	keyring, err := openKeyring(cfg)
+	if err != nil {
+		return nil, err
+	}
+	db, err := storage.Open(ctx, storage.Options{
+		URL: cfg.Database.URL.Reveal(), Keyring: keyring, Log: log, Pooler: cfg.Database.Pooler, MaxConns: cfg.Database.MaxConns,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	house := &House{Cfg: cfg, Log: log, DB: db, Keyring: keyring}
+	if err := house.furnish(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return house, nil
+}
+
+func (h *House) furnish(ctx context.Context) (err error) {
+	if h.Applied, err = h.migrate(ctx); err != nil {
+		return err
+	}
+	if err := h.DB.CheckMasterKey(ctx); err != nil {
+		return fmt.Errorf("check the master key: %w", err)
+	}
+	h.Keys = keys.New(h.DB, keys.Options{})
+	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
+	h.Operators = manage.New(h.DB, h.Hasher, h.Log)
+	h.tenants = newTenants(h.DB, h.Cfg.Base(), h.Cfg.RootOrganization)
+	if h.Cfg.Development() {
+		h.Operators = h.Operators.InDevelopment()
+		if err := h.Operators.EnsureDevelopment(ctx, ""); err != nil {
+			return fmt.Errorf("make the organization of development: %w", err)
+		}
+	}
+	return nil
+}
+
+func (h *House) migrate(ctx context.Context) (int, error) {
+	if !h.Cfg.NoMigrate {
+		applied, err := h.DB.Migrate(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("migrate the database: %w", err)
+		}
+		return applied, nil
+	}
+	pending, err := h.DB.PendingMigrations(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look at the database's migrations: %w", err)
+	}
+	if pending > 0 {
+		return 0, fmt.Errorf("%d migrations are pending and --no-migrate is set: run `keizer migrate up`", pending)
+	}
+	return 0, nil
+}
+
+// Tenant returns the organization that a slug names, as requests see it, or storage.ErrNotFound.
+func (h *House) Tenant(ctx context.Context, slug string) (*tenant.Org, error) {
+	return h.tenants.find(ctx, slug)
+}
+
+// Close closes the database.
+func (h *House) Close() error { return h.DB.Close() }
+
+const masterKeyFile = "master.key"
+
+// openKeyring parses the configured master key. In development without one, the key lives beside the database.
+func openKeyring(cfg *config.Config) (*seal.Keyring, error) {
+	current := cfg.MasterKey.Reveal()
+	if current == "" && cfg.Development() {
+		var err error
+		if current, err = developmentKey(cfg.DataDir); err != nil {
+			return nil, err
+		}
+	}
+	old := make([]string, len(cfg.MasterKeyOld))
+	for i, key := range cfg.MasterKeyOld {
+		old[i] = key.Reveal()
+	}
+	keyring, err := seal.Parse(current, old...)
+	if err != nil {
+		return nil, fmt.Errorf("read the master key: %w", err)
+	}
+	return keyring, nil
+}
+
+// developmentKey reads the key file of the data directory, and makes it when there is none. Of two processes that start
+// together one makes it and the other reads it.
+func developmentKey(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory: %w", err)
+	}
+	path := filepath.Join(dir, masterKeyFile)
+	temporary, err := os.CreateTemp(dir, masterKeyFile+".*") // 0600
+	if err != nil {
+		return "", fmt.Errorf("make a master key: %w", err)
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.WriteString(seal.NewKey() + "\n")
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return "", fmt.Errorf("write a master key: %w", err)
+	}
+	// A link, and not a rename, because it never replaces a key that is there.
+	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("keep the master key: %w", err)
+	}
+	key, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read the master key: %w", err)
+	}
+	return strings.TrimSpace(string(key)), nil
+}

@@ -1,0 +1,56 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// greet says what was started and where to go next. While there is no operator it makes a setup link: shown at the terminal
+// in development, written to the log in production.
+func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
+	cfg, base := s.house.Cfg, s.house.Cfg.Base()
+	operator, err := s.house.DB.OperatorExists(ctx)
+	if err != nil {
+		return fmt.Errorf("look for an operator: %w", err)
+	}
+	link := ""
+	if !operator {
+		if link, err = s.house.Operators.NewSetupLink(ctx, base); err != nil {
+			return fmt.Errorf("make a setup link: %w", err)
+		}
+	}
+	if !cfg.Development() {
+		s.house.Log.Info("serving", "mode", "production", "base", base, "database", s.house.DB.Dialect(), "migrations_applied", s.house.Applied)
+		if link != "" {
+			s.house.Log.Info("there is no operator yet: open the setup link, which works once within 24 hours", "setup_link", link)
+		}
+		return nil
+	}
+
+	var b strings.Builder
+	line := func(name, value string) { fmt.Fprintf(&b, "  %-12s %s\n", name, value) }
+	b.WriteString("\nKeizer\n\n")
+	line("mode", "development (no issuer is configured)")
+	line("database", fmt.Sprintf("%s, %d migrations applied", databaseName(s.house), s.house.Applied))
+	line("issuer", base)
+	line("discovery", base+"/.well-known/openid-configuration")
+	if link != "" {
+		line("setup", link)
+		line("", "(makes the first operator; valid for 24 hours, works once)")
+	}
+	line("playground", base+"/playground")
+	b.WriteString("\n")
+	_, err = io.WriteString(stdout, b.String())
+	return err
+}
+
+// databaseName shows where the data is, without what opens it.
+func databaseName(h *House) string {
+	url := h.Cfg.Database.URL.Reveal()
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		return "SQLite " + path
+	}
+	return "PostgreSQL"
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/requestid"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// Bounds on what is read of a request (see provider's params.go for what is in it).
+const (
+	maxBody = 64 << 10
+	maxURI  = 8 << 10
+)
+
+// Header values that never change, shared so that answering allocates nothing for them.
+var (
+	headerNosniff     = []string{"nosniff"}
+	headerNoReferrer  = []string{"no-referrer"}
+	headerDeny        = []string{"DENY"}
+	headerSameOrigin  = []string{"same-origin"}
+	headerNoStore     = []string{"no-store"}
+	headerCSP         = []string{"default-src 'none'; frame-ancestors 'none'"}
+	headerPermissions = []string{"camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)"}
+	headerHSTS        = []string{"max-age=63072000; includeSubDomains; preload"}
+)
+
+// around is what happens around every request: it gets an id, its bounds and its headers; it is answered even when a handler
+// panics; and one line says how it went.
+func (s *Server) around(c *gin.Context) {
+	started := time.Now()
+	id := requestid.New()
+	c.Request = c.Request.WithContext(requestid.With(c.Request.Context(), id))
+
+	header := c.Writer.Header()
+	header["X-Request-Id"] = []string{id}
+	header["X-Content-Type-Options"] = headerNosniff
+	header["Referrer-Policy"] = headerNoReferrer
+	header["X-Frame-Options"] = headerDeny
+	header["Cross-Origin-Opener-Policy"] = headerSameOrigin
+	header["Cross-Origin-Resource-Policy"] = headerSameOrigin
+	header["Permissions-Policy"] = headerPermissions
+	header["Content-Security-Policy"] = headerCSP
+	header["Cache-Control"] = headerNoStore
+	if s.https {
+		header["Strict-Transport-Security"] = headerHSTS
+	}
+
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.panicked(c, fault)
+		}
+		s.logAccess(c, started)
+	}()
+
+	switch {
+	case len(c.Request.RequestURI) > maxURI:
+		s.refuse(c, http.StatusRequestURITooLong, "The address is too long.")
+	case !s.hostAllowed(c.Request):
+		s.refuse(c, http.StatusMisdirectedRequest, "This server does not answer for that host name.")
+	default:
+		if c.Request.Body != nil && c.Request.Body != http.NoBody {
+			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+		}
+		c.Next()
+	}
+}
+
+func (s *Server) refuse(c *gin.Context, status int, text string) {
+	plain(c.Writer, status, text)
+	c.Abort()
+}
+
+// panicked answers a request whose handler has panicked; whatever transaction it had is rolled back by then.
+func (s *Server) panicked(c *gin.Context, fault any) {
+	s.house.Log.ErrorContext(c.Request.Context(), "a handler panicked", "path", c.FullPath(), "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	c.Abort()
+	if !c.Writer.Written() {
+		plain(c.Writer, http.StatusInternalServerError, "Something went wrong. Request id: "+requestid.From(c.Request.Context()))
+	}
+}
+
+// logAccess writes the one line of a request. The address's query is left out: it is where codes and hints travel.
+func (s *Server) logAccess(c *gin.Context, started time.Time) {
+	if !s.house.Log.Enabled(c.Request.Context(), slog.LevelInfo) {
+		return
+	}
+	path := c.FullPath()
+	if path == "" {
+		path = "unmatched"
+	}
+	s.house.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
+		slog.String("method", c.Request.Method), slog.String("route", path), slog.String("org", c.Param(paramOrg)),
+		slog.Int("status", c.Writer.Status()), slog.Duration("took", time.Since(started)),
+		slog.String("address", c.ClientIP()), slog.String("request", requestid.From(c.Request.Context())))
+}
+
+// hostAllowed keeps requests out that were meant for somebody else: a Host that is not ours means a forged header or a
+// rebound name. Probes ask by address.
+func (s *Server) hostAllowed(r *http.Request) bool {
+	if r.Host == s.host || r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
+		return true
+	}
+	return s.house.Cfg.Development() && loopbackHost(r.Host)
+}
+
+func loopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return ip != nil && ip.IsLoopback()
+}
+
+// paramOrg is the name of the organization's part of a path.
+const paramOrg = "org"
+
+// root puts the organization of the bare origin into the request.
+func (s *Server) root(c *gin.Context) { s.enter(c, s.house.Cfg.RootOrganization) }
+
+// byPath puts the organization that the path names into the request. The root organization has no path: an organization has
+// one issuer, and its other addresses lead nowhere.
+func (s *Server) byPath(c *gin.Context) {
+	slug := c.Param(paramOrg)
+	if slug == s.house.Cfg.RootOrganization {
+		slug = ""
+	}
+	s.enter(c, slug)
+}
+
+func (s *Server) enter(c *gin.Context, slug string) {
+	org, err := s.house.tenants.find(c.Request.Context(), slug)
+	if err == nil {
+		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), org))
+		c.Next()
+		return
+	}
+	c.Abort()
+	if errors.Is(err, storage.ErrNotFound) {
+		err = s.noOrganization(c)
+	}
+	s.pages.Fail(c, err)
+}
+
+// noOrganization is a 400 where a person was sent by an application, and a 404 elsewhere.
+func (s *Server) noOrganization(c *gin.Context) error {
+	status := http.StatusNotFound
+	if strings.HasSuffix(c.FullPath(), "/oauth2/authorize") {
+		status = http.StatusBadRequest
+	}
+	return &web.Error{Status: status, Code: "invalid_request", Message: "There is no organization at this address."}
+}
+
+// contained runs f and turns a panic into an error.
+func contained(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
+		}
+	}()
+	return f(ctx)
+}
+
+// hostOf is the host of the base address, as a Host header gives it.
+func hostOf(base string) (host string, https bool, err error) {
+	parsed, err := url.Parse(base)
+	if err != nil {
+		return "", false, err
+	}
+	return parsed.Host, parsed.Scheme == "https", nil
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/playground"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// routes is every path there is.
+func (s *Server) routes() http.Handler {
+	engine := gin.New()
+	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false
+	engine.RedirectFixedPath = false
+	engine.MaxMultipartMemory = 0
+	engine.ForwardedByClientIP = len(s.house.Cfg.TrustedProxies) > 0
+	if err := engine.SetTrustedProxies(s.house.Cfg.TrustedProxies); err != nil {
+		panic("the configuration was validated: " + err.Error())
+	}
+	engine.Use(s.around)
+	engine.NoRoute(s.page(s.notFound))
+	engine.NoMethod(s.page(s.wrongMethod))
+
+	page, sameOrigin := s.page, s.pages.SameOrigin()
+	p, l := s.provider, s.login
+
+	// Outside of any organization.
+	engine.GET("/livez", gin.WrapF(s.health.live))
+	engine.GET("/readyz", gin.WrapF(s.health.ready))
+	engine.GET("/static/*file", gin.WrapH(s.pages.Static()))
+	engine.GET("/setup", page(l.Setup))
+	engine.POST("/setup", sameOrigin, page(l.SetupPost))
+	if s.playground != nil {
+		pg := s.playground
+		engine.GET("/", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, playground.HomePath) })
+		engine.GET(playground.HomePath, page(pg.Home))
+		engine.GET(playground.SheetPath, page(pg.Sheet))
+		engine.GET(playground.CallbackPath, page(pg.Callback))
+		engine.POST(playground.CallbackPath, sameOrigin, page(pg.Callback))
+		engine.POST(playground.StartPath, sameOrigin, page(pg.Start))
+		engine.POST(playground.RefreshPath, sameOrigin, page(pg.Refresh))
+		engine.POST(playground.RevokePath, sameOrigin, page(pg.Revoke))
+		engine.POST(playground.SignOutPath, sameOrigin, page(pg.SignOut))
+	}
+
+	// Each organization: the root one at the origin itself, the others below /o/{slug}.
+	for _, group := range []*gin.RouterGroup{engine.Group("", s.root), engine.Group("/o/:"+paramOrg, s.byPath)} {
+		group.GET("/.well-known/openid-configuration", page(p.Discovery))
+		group.GET("/.well-known/oauth-authorization-server", page(p.Discovery))
+		group.GET("/.well-known/jwks.json", page(p.JWKS))
+
+		group.GET("/oauth2/authorize", page(p.Authorize))
+		group.POST("/oauth2/authorize", page(p.Authorize))
+		group.POST("/oauth2/par", page(p.PushedAuthorization))
+		group.POST("/oauth2/token", page(p.Token))
+		group.GET("/oauth2/userinfo", page(p.UserInfo))
+		group.POST("/oauth2/userinfo", page(p.UserInfo))
+		group.POST("/oauth2/introspect", page(p.Introspect))
+		group.POST("/oauth2/revoke", page(p.Revoke))
+		group.GET("/oauth2/logout", page(p.Logout))
+		group.POST("/oauth2/logout", page(p.Logout))
+		for _, path := range []string{"/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"} {
+			group.OPTIONS(path, page(p.Preflight))
+		}
+
+		group.GET("/login", page(l.SignIn))
+		group.POST("/login", sameOrigin, page(l.SignInPost))
+		group.GET("/consent", page(l.Consent))
+		group.POST("/consent", sameOrigin, page(l.ConsentPost))
+		group.GET("/logged-out", page(p.LoggedOut))
+	}
+	// RFC 8414 §3.1 puts the well-known part before the issuer's path.
+	engine.GET("/.well-known/openid-configuration/o/:"+paramOrg, s.byPath, page(p.Discovery))
+	engine.GET("/.well-known/oauth-authorization-server/o/:"+paramOrg, s.byPath, page(p.Discovery))
+	return engine
+}
+
+// page mounts a handler that may answer with an error; web makes a page of it.
+func (s *Server) page(handler func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := handler(c); err != nil {
+			s.pages.Fail(c, err)
+		}
+	}
+}
+
+func (s *Server) notFound(*gin.Context) error {
+	return &web.Error{Status: http.StatusNotFound, Message: "There is nothing at this address."}
+}
+
+func (s *Server) wrongMethod(*gin.Context) error {
+	return &web.Error{Status: http.StatusMethodNotAllowed, Message: "This address cannot be asked in that way."}
+}

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/net/netutil"
+
+	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/login"
+	"github.com/keizer-auth/keizer/playground"
+	"github.com/keizer-auth/keizer/provider"
+	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// Timeouts and bounds of connections.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 60 * time.Second
+	maxHeaderBytes    = 16 << 10
+	maxConnections    = 10_000
+)
+
+// Server is the whole server, ready to serve.
+type Server struct {
+	house      *House
+	host       string // what the Host header must say
+	https      bool
+	health     *health
+	pages      *web.Pages
+	provider   *provider.Provider
+	login      *login.Login
+	playground *playground.Playground // development only
+	handler    http.Handler
+}
+
+// New wires the rooms together over an open house.
+func New(house *House) (*Server, error) {
+	cfg := house.Cfg
+	host, https, err := hostOf(cfg.Base())
+	if err != nil {
+		return nil, fmt.Errorf("read the base address: %w", err)
+	}
+	pages, err := web.New(web.Options{Log: house.Log, HTTPS: https})
+	if err != nil {
+		return nil, fmt.Errorf("check the pages: %w", err)
+	}
+	sessions := web.NewSessions(house.DB, house.Keyring, web.SessionOptions{
+		Secure: https, IdleTimeout: cfg.Session.IdleTimeout, AbsoluteTimeout: cfg.Session.AbsoluteTimeout,
+	})
+	s := &Server{house: house, host: host, https: https, health: &health{db: house.DB}, pages: pages}
+	s.provider = provider.New(provider.Deps{
+		DB: house.DB, Keys: house.Keys, Keyring: house.Keyring, Pages: pages, Sessions: sessions, Log: house.Log,
+		Assertions: keys.NewAssertionVerifier(house.DB, outbound.New(outbound.Options{AllowLoopback: cfg.Development()})),
+		Lifetimes: provider.Lifetimes{
+			Code: cfg.Tokens.CodeLifetime, Access: cfg.Tokens.AccessLifetime, AccessJWT: cfg.Tokens.AccessJWTLifetime,
+			ID: cfg.Tokens.IDLifetime, RefreshIdle: cfg.Tokens.RefreshIdle, RefreshAbsolute: cfg.Tokens.RefreshAbsolute,
+			ReplayWindow: cfg.Tokens.RefreshReplayWindow,
+		},
+	})
+	s.login = login.New(login.Deps{
+		DB: house.DB, Pages: pages, Sessions: sessions, Hasher: house.Hasher, Operators: house.Operators, Log: house.Log,
+		Development: cfg.Development(), Base: cfg.Base(),
+	})
+	if cfg.Development() {
+		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Log: house.Log})
+		if err != nil {
+			return nil, fmt.Errorf("check the playground: %w", err)
+		}
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// Handler is the whole server as an http.Handler.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run serves until ctx ends, and then drains: readiness fails at once, the listener closes after the drain delay, and
+// requests under way are finished. It returns nil when everything ended in order.
+func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) error {
+	gin.SetMode(gin.ReleaseMode)
+	listeners, err := listen(cfg)
+	if err != nil {
+		return err
+	}
+	house, err := Boot(ctx, cfg, log)
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
+	defer house.Close()
+
+	if cfg.Development() {
+		if err := house.Operators.EnsureDevelopment(ctx, cfg.Base()); err != nil {
+			return errors.Join(fmt.Errorf("make the demo client: %w", err), closeAll(listeners))
+		}
+	}
+	s, err := New(house)
+	if err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
+	if err := s.greet(ctx, stdout); err != nil {
+		return errors.Join(err, closeAll(listeners))
+	}
+	return s.serve(ctx, listeners)
+}
+
+// serve serves on all listeners until ctx ends or one of them fails.
+func (s *Server) serve(ctx context.Context, listeners []net.Listener) error {
+	jobs, endJobs := context.WithCancel(ctx)
+	defer endJobs()
+	s.jobs(jobs)
+
+	httpServer := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.house.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() { failed <- httpServer.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	}
+	select {
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), httpServer.Close())
+	case <-ctx.Done():
+	}
+
+	delay := s.house.Cfg.ShutdownDelay
+	if s.house.Cfg.Development() {
+		delay = 0
+	}
+	s.house.Log.Info("draining", "delay", delay, "grace", s.house.Cfg.ShutdownGrace)
+	s.health.draining.Store(true)
+	<-time.After(delay)
+	grace, cancel := context.WithTimeout(context.Background(), s.house.Cfg.ShutdownGrace)
+	defer cancel()
+	if err := httpServer.Shutdown(grace); err != nil {
+		return errors.Join(fmt.Errorf("drain: %w", err), httpServer.Close())
+	}
+	s.house.Log.Info("ended")
+	return nil
+}
+
+// listen binds the configured address first of all, so that a taken port is said before anything is made. In development
+// the base address follows the listener, and localhost is both of its addresses.
+func listen(cfg *config.Config) ([]net.Listener, error) {
+	first, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	listeners := []net.Listener{first}
+	if !cfg.Development() {
+		return listeners, nil
+	}
+	address, ok := first.Addr().(*net.TCPAddr)
+	if !ok {
+		return listeners, nil
+	}
+	port := strconv.Itoa(address.Port)
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	cfg.Listen = net.JoinHostPort(host, port) // the base address follows it
+	if address.IP.Equal(net.IPv4(127, 0, 0, 1)) {
+		// A machine without IPv6 has one address for localhost, and that is enough.
+		if second, err := net.Listen("tcp", net.JoinHostPort("::1", port)); err == nil {
+			listeners = append(listeners, second)
+		}
+	}
+	return listeners, nil
+}
+
+func closeAll(listeners []net.Listener) (err error) {
+	for _, listener := range listeners {
+		err = errors.Join(err, listener.Close())
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package fositestore
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// Facts is what was true when a person granted a client access: every token of the grant says the same of it, however much
+// later it is issued. It is stored as JSON with the code and then with the grant.
+type Facts struct {
+	// AuthTime is when the person proved who they are, in seconds since the epoch (OpenID Connect Core 1.0 §2).
+	AuthTime int64 `json:"auth_time,omitempty"`
+	// ACR and AMR say how (OpenID Connect Core 1.0 §2, RFC 8176). They are never more than what happened.
+	ACR string   `json:"acr,omitempty"`
+	AMR []string `json:"amr,omitempty"`
+	// SessionID is the sid of the browser session the grant was made in.
+	SessionID string `json:"sid,omitempty"`
+	// Nonce is that of the authorization request, for its ID token alone: a refreshed ID token carries none.
+	Nonce string `json:"nonce,omitempty"`
+}
+
+func encodeFacts(f Facts) ([]byte, error) { return json.Marshal(f) }
+
+func decodeFacts(b []byte) (Facts, error) {
+	var f Facts
+	if len(b) == 0 {
+		return f, nil
+	}
+	err := json.Unmarshal(b, &f)
+	return f, err
+}
+
+// Session implements fosite.Session. It lives for one request: only its Facts are ever stored.
+type Session struct {
+	Facts Facts
+	// Subject is the user's id, or the client's for client_credentials (RFC 9068 §2.2).
+	Subject string
+	// GrantEnds is the absolute end of the grant, which no refresh can move. Zero where there is none.
+	GrantEnds time.Time
+	// User is filled by provider when claims are needed. It is nil for client_credentials.
+	User *storage.User
+
+	code, access, refresh time.Time
+}
+
+var _ fosite.Session = (*Session)(nil)
+
+// SetExpiresAt implements fosite.Session.
+func (s *Session) SetExpiresAt(kind fosite.TokenType, at time.Time) {
+	switch kind {
+	case fosite.AuthorizeCode:
+		s.code = at
+	case fosite.AccessToken:
+		s.access = at
+	case fosite.RefreshToken:
+		s.refresh = at
+	}
+}
+
+// GetExpiresAt implements fosite.Session.
+func (s *Session) GetExpiresAt(kind fosite.TokenType) time.Time {
+	switch kind {
+	case fosite.AuthorizeCode:
+		return s.code
+	case fosite.AccessToken:
+		return s.access
+	case fosite.RefreshToken:
+		return s.refresh
+	}
+	return time.Time{}
+}
+
+// GetUsername implements fosite.Session.
+func (s *Session) GetUsername() string {
+	if s.User == nil || s.User.Username == nil {
+		return ""
+	}
+	return *s.User.Username
+}
+
+// GetSubject implements fosite.Session.
+func (s *Session) GetSubject() string { return s.Subject }
+
+// Clone implements fosite.Session. fosite clones the session that a refresh token was found with before it changes it.
+func (s *Session) Clone() fosite.Session {
+	clone := *s
+	clone.Facts.AMR = slices.Clone(s.Facts.AMR)
+	return &clone
+}
+
+// FactsOf reads what was true when a grant was made.
+func FactsOf(grant *storage.Grant) (Facts, error) { return decodeFacts(grant.Facts) }

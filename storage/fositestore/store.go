@@ -1,0 +1,364 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// Store implements fosite's storage interfaces. What it is asked to write it records in the Unit of the context; what it is
+// asked to revoke it revokes at once, in a transaction of its own, because a revocation for reuse must survive the refusal
+// that it comes with.
+//
+// Wherever fosite says signature, it means what our token strategy made of the token: its digest.
+type Store struct {
+	db      *storage.DB
+	clients *Clients
+	log     *slog.Logger
+}
+
+var (
+	_ fosite.Storage                = (*Store)(nil)
+	_ oauth2.CoreStorage            = (*Store)(nil)
+	_ oauth2.TokenRevocationStorage = (*Store)(nil)
+)
+
+// New returns a Store over db.
+func New(db *storage.DB, clients *Clients, log *slog.Logger) *Store {
+	return &Store{db: db, clients: clients, log: log}
+}
+
+// GetClient implements fosite.ClientManager.
+func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	client, err := s.client(ctx, id)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	return client, nil
+}
+
+func (s *Store) client(ctx context.Context, id string) (*Client, error) {
+	if unit, err := unitFrom(ctx); err == nil && unit.Client != nil && unit.Client.ClientID == id {
+		return unit.Client, nil
+	}
+	return s.clients.Client(ctx, id)
+}
+
+// ClientAssertionJWTValid implements fosite.ClientManager. Assertions are checked by our own client authentication; the
+// question reaching this place would mean that fosite's is in use, so it is answered with a refusal.
+func (s *Store) ClientAssertionJWTValid(context.Context, string) error { return fosite.ErrJTIKnown }
+
+// SetClientAssertionJWT implements fosite.ClientManager; see ClientAssertionJWTValid.
+func (s *Store) SetClientAssertionJWT(context.Context, string, time.Time) error {
+	return fosite.ErrJTIKnown
+}
+
+// CreateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage. The row merges what fosite keeps in three: the code,
+// the PKCE challenge and the OpenID Connect session.
+func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, digest string, request fosite.Requester) error {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return err
+	}
+	session, err := sessionOf(request)
+	if err != nil {
+		return err
+	}
+	facts, err := encodeFacts(session.Facts)
+	if err != nil {
+		return fmt.Errorf("encode the facts of a code: %w", err)
+	}
+	user, err := uuid.Parse(session.Subject)
+	if err != nil {
+		return fmt.Errorf("a code without a user: %w", err)
+	}
+	// fosite sanitises the form of the request it hands over; the challenge and the redirect URI stand in the original.
+	form, err := authorizeForm(ctx)
+	if err != nil {
+		return err
+	}
+	unit.newCode = &storage.Code{
+		Digest:              digest,
+		GrantID:             uuid.Must(uuid.NewV7()),
+		ClientID:            request.GetClient().GetID(),
+		UserID:              user,
+		SessionID:           sessionID(session.Facts.SessionID),
+		RedirectURI:         form.Get("redirect_uri"),
+		CodeChallenge:       form.Get("code_challenge"),
+		CodeChallengeMethod: form.Get("code_challenge_method"),
+		Scope:               request.GetGrantedScopes(),
+		Audience:            request.GetGrantedAudience(),
+		Facts:               facts,
+		RequestedAt:         request.GetRequestedAt(),
+		ExpiresAt:           session.GetExpiresAt(fosite.AuthorizeCode),
+	}
+	return nil
+}
+
+func authorizeForm(ctx context.Context) (url.Values, error) {
+	request, _ := ctx.Value(fosite.AuthorizeRequestContextKey).(fosite.AuthorizeRequester)
+	if request == nil {
+		return nil, errors.New("no authorization request in the context")
+	}
+	return request.GetRequestForm(), nil
+}
+
+// GetAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage. A used code comes back with its request and
+// fosite.ErrInvalidatedAuthorizeCode; an expired one is not found.
+func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fosite.Session) (fosite.Requester, error) {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if unit.code == nil || unit.code.Digest != digest {
+		code, err := s.db.Code(ctx, digest)
+		if err != nil {
+			return nil, notFound(err)
+		}
+		unit.code = code
+	}
+	code := unit.code
+
+	client, err := s.client(ctx, code.ClientID)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	facts, err := decodeFacts(code.Facts)
+	if err != nil {
+		return nil, fmt.Errorf("read the facts of a code: %w", err)
+	}
+	session := &Session{Facts: facts, Subject: code.UserID.String()}
+	session.SetExpiresAt(fosite.AuthorizeCode, code.ExpiresAt)
+	request := &fosite.Request{
+		ID:                code.GrantID.String(),
+		RequestedAt:       code.RequestedAt,
+		Client:            client,
+		RequestedScope:    code.Scope,
+		GrantedScope:      code.Scope,
+		RequestedAudience: code.Audience,
+		GrantedAudience:   code.Audience,
+		Form:              url.Values{"redirect_uri": {code.RedirectURI}},
+		Session:           session,
+	}
+	if len(unit.narrowed) > 0 {
+		request.GrantedAudience = unit.narrowed
+	}
+	if code.UsedAt != nil {
+		return request, fosite.ErrInvalidatedAuthorizeCode
+	}
+	return request, nil
+}
+
+// InvalidateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage.
+func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, digest string) error {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return err
+	}
+	unit.spendCode = digest
+	return nil
+}
+
+// CreateAccessTokenSession implements oauth2.AccessTokenStorage. With a code, it records the grant too, which exists from
+// the moment of the first tokens.
+func (s *Store) CreateAccessTokenSession(ctx context.Context, digest string, request fosite.Requester) error {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return err
+	}
+	session, err := sessionOf(request)
+	if err != nil {
+		return err
+	}
+	token := &storage.AccessToken{
+		Digest:    digest,
+		ClientID:  request.GetClient().GetID(),
+		Subject:   session.Subject,
+		Scope:     request.GetGrantedScopes(),
+		Audience:  request.GetGrantedAudience(),
+		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
+	}
+	if client, ok := request.GetClient().(*Client); ok {
+		token.Format = client.AccessTokenFormat
+	}
+	switch {
+	case unit.spendCode != "":
+		code := unit.code
+		grant := &storage.Grant{
+			ID:        code.GrantID,
+			ClientID:  code.ClientID,
+			UserID:    &code.UserID,
+			SessionID: code.SessionID,
+			Scope:     code.Scope,
+			Audience:  code.Audience,
+			ExpiresAt: session.GrantEnds,
+		}
+		// The nonce belongs to the first ID token; the grant, which refreshes read, forgets it.
+		facts := session.Facts
+		facts.Nonce = ""
+		if grant.Facts, err = encodeFacts(facts); err != nil {
+			return fmt.Errorf("encode the facts of a grant: %w", err)
+		}
+		unit.newGrant = grant
+		token.GrantID = &grant.ID
+	case unit.presented != nil:
+		token.GrantID = &unit.presented.GrantID
+	}
+	unit.newAccess = token
+	return nil
+}
+
+// GetAccessTokenSession implements oauth2.AccessTokenStorage. Nothing in Keizer asks fosite about access tokens: provider
+// reads them itself, in one query.
+func (s *Store) GetAccessTokenSession(context.Context, string, fosite.Session) (fosite.Requester, error) {
+	return nil, fosite.ErrNotFound
+}
+
+// DeleteAccessTokenSession implements oauth2.AccessTokenStorage.
+func (s *Store) DeleteAccessTokenSession(ctx context.Context, digest string) error {
+	return s.db.RevokeAccessToken(ctx, digest)
+}
+
+// CreateRefreshTokenSession implements oauth2.RefreshTokenStorage.
+func (s *Store) CreateRefreshTokenSession(ctx context.Context, digest, _ string, request fosite.Requester) error {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return err
+	}
+	session, err := sessionOf(request)
+	if err != nil {
+		return err
+	}
+	token := &storage.RefreshToken{
+		Digest:    digest,
+		ClientID:  request.GetClient().GetID(),
+		ExpiresAt: session.GetExpiresAt(fosite.RefreshToken),
+	}
+	switch {
+	case unit.newGrant != nil:
+		token.GrantID = unit.newGrant.ID
+	case unit.presented != nil:
+		token.GrantID = unit.presented.GrantID
+	default:
+		return errors.New("a refresh token without a grant")
+	}
+	unit.newRefresh = token
+	return nil
+}
+
+// GetRefreshTokenSession implements oauth2.RefreshTokenStorage. A spent token comes back with its request and
+// fosite.ErrInactiveToken, on which fosite ends the family; but when it may be answered again (Unit.AllowReplay), the unit
+// says so and fosite is told that there is nothing, so that it leaves the family alone.
+func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fosite.Session) (fosite.Requester, error) {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	row, grant, err := s.db.RefreshToken(ctx, digest)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	unit.presented = row
+
+	client, err := s.client(ctx, row.ClientID)
+	if err != nil {
+		return nil, notFound(err)
+	}
+	facts, err := decodeFacts(grant.Facts)
+	if err != nil {
+		return nil, fmt.Errorf("read the facts of a grant: %w", err)
+	}
+	session := &Session{Facts: facts, GrantEnds: grant.ExpiresAt}
+	if grant.UserID != nil {
+		session.Subject = grant.UserID.String()
+	}
+	session.SetExpiresAt(fosite.RefreshToken, row.ExpiresAt)
+	// What the client may no longer ask for, it no longer gets, although it was granted once.
+	scope := intersect(grant.Scope, client.Scopes)
+	audience := intersect(grant.Audience, client.Audience)
+	request := &fosite.Request{
+		ID:                grant.ID.String(),
+		RequestedAt:       grant.CreatedAt,
+		Client:            client,
+		RequestedScope:    scope,
+		GrantedScope:      scope,
+		RequestedAudience: audience,
+		GrantedAudience:   audience,
+		Form:              url.Values{},
+		Session:           session,
+	}
+	if row.SpentAt != nil {
+		if unit.mayReplay(row) {
+			unit.replayed = true
+			return nil, fosite.ErrNotFound
+		}
+		return request, fosite.ErrInactiveToken
+	}
+	return request, nil
+}
+
+// DeleteRefreshTokenSession implements oauth2.RefreshTokenStorage. fosite asks for it when a spent token comes again; the
+// row stays, as the proof of it, until the family's end.
+func (s *Store) DeleteRefreshTokenSession(context.Context, string) error { return nil }
+
+// RotateRefreshToken implements oauth2.RefreshTokenStorage.
+func (s *Store) RotateRefreshToken(ctx context.Context, _, digest string) error {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return err
+	}
+	unit.spendRefresh = digest
+	return nil
+}
+
+// RevokeRefreshToken implements oauth2.TokenRevocationStorage: it ends the grant, and with it every token of the family.
+func (s *Store) RevokeRefreshToken(ctx context.Context, grantID string) error {
+	id, err := uuid.Parse(grantID)
+	if err != nil {
+		return fosite.ErrNotFound
+	}
+	s.log.WarnContext(ctx, "a spent code or refresh token came again: its grant ends", "grant", grantID)
+	return s.db.RevokeGrant(ctx, id)
+}
+
+// RevokeAccessToken implements oauth2.TokenRevocationStorage. fosite always asks for both; RevokeRefreshToken does it all.
+func (s *Store) RevokeAccessToken(context.Context, string) error { return nil }
+
+func sessionOf(request fosite.Requester) (*Session, error) {
+	session, ok := request.GetSession().(*Session)
+	if !ok {
+		return nil, fmt.Errorf("a foreign session type %T", request.GetSession())
+	}
+	return session, nil
+}
+
+func intersect(all, allowed []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(one string) bool { return !slices.Contains(allowed, one) })
+}
+
+func sessionID(sid string) *uuid.UUID {
+	id, err := uuid.Parse(sid)
+	if err != nil {
+		return nil
+	}
+	return &id
+}
+
+// notFound puts storage's absence into fosite's word for it. Everything else stays what it is: an outage must never look
+// like a wrong token.
+func notFound(err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return fosite.ErrNotFound
+	}
+	return err
+}
