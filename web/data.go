@@ -1,0 +1,136 @@
+package web
+
+// AppCard is how a page shows the application that a person is on the way to.
+type AppCard struct {
+	Name string
+	// Links of the application; only https ones are shown. Its logo is not: a page of ours fetches nothing from elsewhere, and
+	// shows the initials of the name instead.
+	PolicyURI, TosURI, ClientURI string
+}
+
+// SignInPage is the data of page "login".
+type SignInPage struct {
+	Action string // where its forms go
+	CSRF   string
+	App    AppCard
+	// Username is what the field holds to begin with.
+	Username string
+	// Again is true when somebody is signed in and has to prove it once more.
+	Again bool
+	// Problem is said above the form: the id of a text, or a sentence.
+	Problem string
+	// Problems of a field are said beside it.
+	UsernameProblem, PasswordProblem string
+}
+
+func (SignInPage) title() string { return "title.login" }
+func (p SignInPage) failed() bool {
+	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != ""
+}
+
+// Scope is a line of the consent page: a description where the scope is one that everybody knows, else its name.
+type Scope struct {
+	Name string
+	// Text and Detail are ids of texts, empty for a scope that only the application can explain.
+	Text, Detail string
+}
+
+// ConsentPage is the data of page "consent".
+type ConsentPage struct {
+	Action string
+	CSRF   string
+	App    AppCard
+	// UserName is whose consent is asked.
+	UserName string
+	Scopes   []Scope
+	// Destination is the host to which the answer goes; for an application on this device it is empty.
+	Destination string
+	// Unverified is true when nothing proves that the application is the one it says it is (RFC 8252 §8.6).
+	Unverified bool
+}
+
+func (ConsentPage) title() string { return "title.consent" }
+
+// ErrorPage is the data of page "error".
+type ErrorPage struct {
+	Heading string // TitleError or TitleLogoutError
+	Code    string
+	Message string
+	BackTo  string
+	Again   string
+}
+
+func (p ErrorPage) title() string {
+	if p.Heading == "" {
+		return TitleError
+	}
+	return p.Heading
+}
+
+// Back is BackTo if it may be linked to.
+func (p ErrorPage) Back() string { return backLink(p.BackTo) }
+
+// LogoutPage is the data of page "logout". Its form sends confirm=yes, the request as it is given here, and the token.
+type LogoutPage struct {
+	Action   string
+	CSRF     string
+	UserName string
+	Request  string
+}
+
+func (LogoutPage) title() string { return "title.logout" }
+
+// LoggedOutPage is the data of page "logged_out".
+type LoggedOutPage struct {
+	// BackTo is an address of the application, when one was proven.
+	BackTo string
+}
+
+func (LoggedOutPage) title() string { return "title.logged_out" }
+
+// Back is BackTo if it may be linked to.
+func (p LoggedOutPage) Back() string { return backLink(p.BackTo) }
+
+// FormPostPage is the data of page "form_post".
+type FormPostPage struct {
+	// address is the redirect URI.
+	address string
+	Fields  []Field
+}
+
+// Field is a hidden field of a form.
+type Field struct{ Name, Value string }
+
+func (FormPostPage) title() string { return "title.form_post" }
+
+// SetupPage is the data of page "setup".
+type SetupPage struct {
+	Action string
+	CSRF   string
+	// Organization is the name of the one that the link was made for. Empty: the form asks for one.
+	Organization string
+	Form         SetupFields
+	// Problems are what is wrong, by the name of the field.
+	Problems map[string]string
+	// Problem is what is wrong and belongs to no field.
+	Problem string
+}
+
+// SetupFields is what was entered, save the password, which is never sent back.
+type SetupFields struct {
+	OrganizationName, OrganizationSlug string
+	Username, Email, FullName          string
+}
+
+func (SetupPage) title() string  { return "title.setup" }
+func (p SetupPage) failed() bool { return p.Problem != "" || len(p.Problems) > 0 }
+
+// SetupDonePage is the data of page "setup_done".
+type SetupDonePage struct {
+	Issuer    string
+	Discovery string
+	// Playground is a path, empty where there is none.
+	Playground string
+}
+
+func (SetupDonePage) title() string { return "title.setup_done" }

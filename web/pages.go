@@ -1,0 +1,179 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"reflect"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// Options are what the pages need to know of the house.
+type Options struct {
+	Log *slog.Logger
+	// HTTPS is true when browsers come over https, which a page then asks them to keep to.
+	HTTPS bool
+}
+
+// Pages renders every page there is. It is safe for concurrent use and never changes.
+type Pages struct {
+	log       *slog.Logger
+	https     bool
+	templates map[string]*template.Template
+	static    *static
+}
+
+// Page is the data of a page. The types of this package are all there are: what a template shows is written down in one.
+type Page interface {
+	// title is the message of the heading.
+	title() string
+}
+
+// kind is what is known of a page before anybody asks for it.
+type kind struct {
+	// samples are what the page is tried with before it is ever asked for. They reach every branch of its template.
+	samples []Page
+	// leaves is true when a form of the page may end at an application. Chromium holds form-action against the redirects that
+	// follow a form, so that such a page does without it.
+	leaves bool
+	// script is the one inline script that the page has.
+	script string
+}
+
+// New parses the templates and executes every one of them with its samples, so that a page that cannot be shown is found
+// before the first visitor, and not by one.
+func New(o Options) (*Pages, error) {
+	files, err := newStatic()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{log: o.Log, https: o.HTTPS, templates: make(map[string]*template.Template, len(kinds)), static: files}
+	layout, err := template.New("layout").Funcs(p.functions()).ParseFS(templateFiles, "templates/layout.html")
+	if err != nil {
+		return nil, fmt.Errorf("parse the layout: %w", err)
+	}
+	for name, kind := range kinds {
+		page, err := layout.Clone()
+		if err == nil {
+			page, err = page.ParseFS(templateFiles, "templates/"+name+".html")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("parse page %s: %w", name, err)
+		}
+		p.templates[name] = page
+		for i, sample := range kind.samples {
+			if _, err := p.execute(name, p.frame(english, sample)); err != nil {
+				return nil, fmt.Errorf("try sample %d of page %s: %w", i, name, err)
+			}
+		}
+	}
+	return p, p.complete()
+}
+
+// complete reports a template that no page is made of.
+func (p *Pages) complete() error {
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return fmt.Errorf("list the templates: %w", err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if _, ok := kinds[name]; !ok && name != "layout" {
+			return fmt.Errorf("template %s belongs to no page", name)
+		}
+	}
+	return nil
+}
+
+// functions are what templates may call.
+func (p *Pages) functions() template.FuncMap {
+	return template.FuncMap{
+		"asset":    p.static.address,
+		"display":  display,
+		"initials": initials,
+		"https":    httpsOnly,
+		"script":   func() template.JS { return submitScript },
+	}
+}
+
+// frame is what the layout is executed with: the page's data and what is the same on all of them.
+type frame struct {
+	Lang, Dir    string
+	Organization string
+	RequestID    string
+	Title        string
+	// Failed puts the bad news first in the title of the window, where a screen reader begins.
+	Failed bool
+	Page   Page
+
+	texts map[string]string
+}
+
+func (p *Pages) frame(lang locale, page Page) *frame {
+	f := &frame{Lang: lang.tag.String(), Dir: lang.direction(), Organization: productName, Page: page, texts: lang.texts}
+	f.Title = f.Say(page.title())
+	if failing, ok := page.(interface{ failed() bool }); ok {
+		f.Failed = failing.failed()
+	}
+	return f
+}
+
+// productName heads the pages that belong to no organization.
+const productName = "Keizer"
+
+// Render writes a page. It is rendered whole before the first byte leaves, so that a page is never half a page.
+func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error {
+	kind, ok := kinds[name]
+	if !ok || reflect.TypeOf(page) != reflect.TypeOf(kind.samples[0]) {
+		return fmt.Errorf("page %s does not show a %T", name, page)
+	}
+	f := p.frame(p.locale(c), page)
+	f.RequestID = RequestID(c)
+	org, err := tenant.From(c.Request.Context())
+	if err == nil {
+		f.Organization = org.Name
+	} else if !errors.Is(err, tenant.ErrNone) {
+		return fmt.Errorf("render page %s: %w", name, err)
+	}
+	body, err := p.execute(name, f)
+	if err != nil {
+		return fmt.Errorf("render page %s: %w", name, err)
+	}
+	p.setHeaders(c.Writer.Header(), kind)
+	c.Writer.Header().Set("Content-Language", f.Lang)
+	c.Data(status, "text/html; charset=utf-8", body)
+	return nil
+}
+
+func (p *Pages) execute(name string, f *frame) ([]byte, error) {
+	var body bytes.Buffer
+	if err := p.templates[name].ExecuteTemplate(&body, "layout", f); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// Asset is where a file of ours is served, for a page that is made elsewhere.
+func (p *Pages) Asset(name string) (string, error) { return p.static.address(name) }
+
+// Write answers with a page that was made elsewhere, under the headers that every page has.
+func (p *Pages) Write(c *gin.Context, status int, page []byte) {
+	p.setHeaders(c.Writer.Header(), kind{})
+	c.Data(status, "text/html; charset=utf-8", page)
+}
+
+// Static serves GET /static/<name>.<hash>.<extension>.
+func (p *Pages) Static() http.Handler { return p.static }

@@ -1,0 +1,269 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// SessionOptions say how long a person stays signed in, and over what.
+type SessionOptions struct {
+	// Secure is true when browsers come over https.
+	Secure bool
+	// IdleTimeout ends a session that nobody uses, AbsoluteTimeout every session.
+	IdleTimeout, AbsoluteTimeout time.Duration
+}
+
+// Sessions knows who sits at a browser: who is signed in there, and which browser it is before anybody has. It is safe for
+// concurrent use.
+type Sessions struct {
+	db             *storage.DB
+	keyring        *seal.Keyring
+	jar            jar
+	idle, absolute time.Duration
+	touchEvery     time.Duration
+}
+
+const (
+	// flowLifetime is how long a browser is recognised before anybody has signed in there, since it was last seen.
+	flowLifetime = 15 * time.Minute
+	// touchEvery keeps a busy session from being a write for each of its requests.
+	touchEvery = time.Minute
+	// maxUserAgent is as much as anybody wants to read of a browser's name, in bytes.
+	maxUserAgent = 512
+)
+
+// Where a request remembers what it has looked up.
+const (
+	keyCurrent = contextKey("session")
+	keyFlow    = contextKey("flow")
+)
+
+// NewSessions returns the sessions of a database.
+func NewSessions(db *storage.DB, keyring *seal.Keyring, o SessionOptions) *Sessions {
+	return &Sessions{
+		db: db, keyring: keyring, jar: jar{o.Secure}, idle: o.IdleTimeout, absolute: o.AbsoluteTimeout,
+		// An idle time of a few minutes must not be used up by not having been noted.
+		touchEvery: min(touchEvery, o.IdleTimeout/4),
+	}
+}
+
+// signedIn is what is remembered of a request's session.
+type signedIn struct {
+	session *storage.Session
+	user    *storage.User
+}
+
+// Current returns the session of the browser and whose it is, or two nils when nobody is signed in there. It asks the
+// database once a request.
+func (s *Sessions) Current(c *gin.Context) (*storage.Session, *storage.User, error) {
+	if known, ok := c.Get(keyCurrent); ok {
+		if in, ok := known.(signedIn); ok {
+			return in.session, in.user, nil
+		}
+	}
+	ctx := c.Request.Context()
+	session, user, err := s.stored(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if session != nil && s.isIdle(session) {
+		session, user = nil, nil
+	}
+	if session != nil {
+		if now := time.Now().UTC(); now.Sub(session.LastUsedAt) >= s.touchEvery {
+			err := s.db.TouchSession(ctx, session.ID, now)
+			switch {
+			case errors.Is(err, storage.ErrNotFound):
+				session, user = nil, nil // it was ended this very moment
+			case err != nil:
+				return nil, nil, fmt.Errorf("touch session: %w", err)
+			default:
+				session.LastUsedAt = now
+			}
+		}
+	}
+	c.Set(keyCurrent, signedIn{session, user})
+	return session, user, nil
+}
+
+// stored returns the session that the cookie names, an idle one too, or nils.
+func (s *Sessions) stored(ctx context.Context, c *gin.Context) (*storage.Session, *storage.User, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	token := s.jar.value(c, cookieSession, org)
+	if !secret.Valid(secret.Session, token) {
+		return nil, nil, nil
+	}
+	session, user, err := s.db.SessionByToken(ctx, secret.Digest(token))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up session: %w", err)
+	}
+	return session, user, nil
+}
+
+func (s *Sessions) isIdle(session *storage.Session) bool {
+	return time.Since(session.LastUsedAt) > s.idle
+}
+
+// Proof says how and when a person has just proven who they are (OpenID Connect Core 1.0 §2, RFC 8176).
+type Proof struct {
+	At  time.Time
+	AMR []string
+	ACR string
+}
+
+// ACRPassword is the authentication context of a password alone.
+const ACRPassword = "urn:keizer:acr:1fa"
+
+// Fresh is a session that was just begun, and that the browser does not know of yet.
+type Fresh struct {
+	Session *storage.Session
+	User    *storage.User
+	cookie  *http.Cookie
+}
+
+// Start signs a person in at this browser. Its writes join the transaction of ctx, if it has one; Deliver hands the result to
+// the browser, after that is committed. What the cookie held before is never good again (session fixation): the same person's
+// session goes on under a new secret, which keeps applications' sid valid; anybody else's ends. A person who is switched off
+// is ErrNotFound.
+func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User, proof Proof) (*Fresh, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token := secret.New(secret.Session)
+	fresh := &Fresh{User: user, cookie: s.jar.cookie(cookieSession, org, token, 0)}
+
+	previous, _, err := s.stored(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if previous != nil && previous.UserID == user.ID && !s.isIdle(previous) {
+		err := s.db.RenewSession(ctx, previous.ID, secret.Digest(token), proof.At, proof.AMR, proof.ACR)
+		if err == nil {
+			renewed := *previous
+			renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), proof.At, proof.AMR, proof.ACR
+			renewed.LastUsedAt = proof.At
+			fresh.Session = &renewed
+			return fresh, nil
+		}
+		if !errors.Is(err, storage.ErrNotFound) {
+			return nil, fmt.Errorf("renew session: %w", err)
+		}
+		// It was ended meanwhile, and what was ended is not brought back to life.
+	} else if previous != nil {
+		if err := s.db.EndSession(ctx, previous.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return nil, fmt.Errorf("end the session before: %w", err)
+		}
+	}
+
+	address := c.ClientIP()
+	fresh.Session = &storage.Session{
+		UserID: user.ID, Token: secret.Digest(token), IPAddress: &address, UserAgent: userAgent(c.Request),
+		AuthTime: proof.At, AMR: proof.AMR, ACR: proof.ACR, ExpiresAt: proof.At.Add(s.absolute), LastUsedAt: proof.At,
+	}
+	if err := s.db.CreateSession(ctx, fresh.Session); err != nil {
+		return nil, fmt.Errorf("create session: %w", err)
+	}
+	return fresh, nil
+}
+
+// userAgent is what the browser calls itself, in a form that any database takes: headers may hold bytes that are no text.
+func userAgent(r *http.Request) string {
+	name := r.UserAgent()
+	return strings.ToValidUTF8(name[:min(len(name), maxUserAgent)], "")
+}
+
+// Deliver gives the browser the cookie of a session that Start has begun.
+func (s *Sessions) Deliver(c *gin.Context, fresh *Fresh) {
+	set(c, fresh.cookie)
+	c.Set(keyCurrent, signedIn{fresh.Session, fresh.User})
+}
+
+// End signs the person out of this browser, whoever it is.
+//
+// It sends no Clear-Site-Data: "cookies" would take away those of every host of the domain, other applications' and other
+// organizations' among them, and there is nothing else to clear, since no page of ours is stored.
+func (s *Sessions) End(c *gin.Context) error {
+	ctx := c.Request.Context()
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	session, _, err := s.stored(ctx, c)
+	if err != nil {
+		return err
+	}
+	if session != nil {
+		if err := s.db.EndSession(ctx, session.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return fmt.Errorf("end session: %w", err)
+		}
+	}
+	set(c, s.jar.gone(cookieSession, org))
+	c.Set(keyCurrent, signedIn{})
+	return nil
+}
+
+// Flow returns the secret by which this browser is known before anybody has signed in there, and gives it one if it has none.
+// An interaction is bound to its digest. Every use prolongs it.
+func (s *Sessions) Flow(c *gin.Context) string {
+	if known := c.GetString(keyFlow); known != "" {
+		return known
+	}
+	org := orgOf(c)
+	token := s.jar.value(c, cookieFlow, org)
+	if !secret.Valid(secret.Flow, token) {
+		token = secret.New(secret.Flow)
+	}
+	set(c, s.jar.cookie(cookieFlow, org, token, flowLifetime))
+	c.Set(keyFlow, token)
+	return token
+}
+
+// orgOf returns the organization of a request, or nil outside of any.
+func orgOf(c *gin.Context) *tenant.Org {
+	org, err := tenant.From(c.Request.Context())
+	if err != nil {
+		return nil
+	}
+	return org
+}
+
+// Interaction returns the authorization request that an interaction id names, if it was started in this browser. An address
+// that somebody else has sent is worth nothing here (Keycloak CVE-2026-7507). Its refusals are pages.
+func (s *Sessions) Interaction(c *gin.Context, id string) (*storage.Interaction, error) {
+	if !secret.Valid(secret.Interaction, id) {
+		return nil, &Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: "error.interaction"}
+	}
+	ctx := c.Request.Context()
+	interaction, err := s.db.Interaction(ctx, secret.Digest(id))
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, &Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: "error.interaction", Cause: err}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up interaction: %w", err)
+	}
+	flow := s.jar.value(c, cookieFlow, orgOf(c))
+	if !secret.Valid(secret.Flow, flow) || !secret.Equal(secret.Digest(flow), interaction.BrowserDigest) {
+		return nil, &Error{Status: http.StatusForbidden, Code: "access_denied", Message: "error.foreign"}
+	}
+	UseLocales(c, interaction.Params.Get(paramLocales))
+	s.Flow(c)
+	return interaction, nil
+}
