@@ -92,6 +92,15 @@ func parseMaterial(kid, alg string, privateJWK []byte) (*material, error) {
 	if !ok || !fits(alg, private.Public()) {
 		return nil, fmt.Errorf("signing key %s: not a private key for %s", kid, alg)
 	}
+	if key, ok := private.(*rsa.PrivateKey); ok {
+		// What the JWK says of the primes is not all that crypto/rsa keeps: without this it works out the rest anew for each
+		// signature, which doubles its cost.
+		key.Precomputed = rsa.PrecomputedValues{}
+		key.Precompute()
+		if err := key.Validate(); err != nil {
+			return nil, fmt.Errorf("signing key %s: malformed", kid)
+		}
+	}
 	m, err := newMaterial(alg, private)
 	if err != nil {
 		return nil, fmt.Errorf("signing key %s: %w", kid, err)

@@ -201,19 +201,18 @@ type Revocation struct {
 	spare *material
 }
 
-// PlanRevocation plans to revoke a key of the organization, or returns ErrUnknownKey.
+// PlanRevocation plans to revoke a key of the organization, also one that has long been rotated out, or returns
+// ErrUnknownKey.
 func PlanRevocation(ctx context.Context, db *storage.DB, kid string) (*Revocation, error) {
-	rows, err := db.SigningKeys(ctx)
+	row, err := db.SigningKey(ctx, kid)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, ErrUnknownKey
+	}
 	if err != nil {
-		return nil, fmt.Errorf("load signing keys: %w", err)
+		return nil, fmt.Errorf("load signing key: %w", err)
 	}
-	for _, row := range rows {
-		if row.KID == kid {
-			spare, err := generate(row.Alg)
-			return &Revocation{kid: kid, spare: spare}, err
-		}
-	}
-	return nil, ErrUnknownKey
+	spare, err := generate(row.Alg)
+	return &Revocation{kid: kid, spare: spare}, err
 }
 
 // Apply revokes, in the transaction of ctx if there is one.
