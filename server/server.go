@@ -72,7 +72,7 @@ func New(house *House) (*Server, error) {
 	})
 	s.login = login.New(login.Deps{
 		DB: house.DB, Pages: pages, Sessions: sessions, Hasher: house.Hasher, Operators: house.Operators, Log: house.Log,
-		Development: cfg.Development(), Base: cfg.Base(),
+		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
 	if cfg.Development() {
 		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Log: house.Log})

@@ -110,7 +110,8 @@ type SetupPage struct {
 	// Organization is the name of the one that the link was made for. Empty: the form asks for one.
 	Organization string
 	Form         SetupFields
-	// Problems are what is wrong, by the name of the field.
+	// Problems are what is wrong, by the name of the field: organization_name, organization_slug, username, email, name,
+	// password.
 	Problems map[string]string
 	// Problem is what is wrong and belongs to no field.
 	Problem string

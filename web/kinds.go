@@ -36,8 +36,11 @@ var kinds = map[string]kind{
 	"setup": {samples: []Page{
 		SetupPage{Action: "/setup?token=x", CSRF: "t", Organization: "Default"},
 		SetupPage{
-			Problem:  "setup.problem",
-			Problems: map[string]string{"name": "A sentence.", "slug": "A sentence.", "username": "A sentence.", "email": "A sentence.", "password": "A sentence."},
+			Problem: "setup.problem",
+			Problems: map[string]string{
+				"organization_name": "A sentence.", "organization_slug": "A sentence.",
+				"username": "A sentence.", "email": "A sentence.", "name": "A sentence.", "password": "A sentence.",
+			},
 		},
 	}},
 	"setup_done": {samples: []Page{

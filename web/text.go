@@ -96,6 +96,7 @@ var englishTexts = map[string]string{
 	"setup.full_name":         "Full name",
 	"setup.password":          "Password",
 	"setup.password_hint":     "At least 8 characters; 15 or more are better. Any characters will do.",
+	"setup.optional":          "(optional)",
 	"setup.submit":            "Set up",
 	"setup.problem":           "Some of it cannot be taken as it is. Nothing was saved yet.",
 	"setup.done":              "The first operator exists, and you are signed in as that account.",

@@ -1,0 +1,163 @@
+package login
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
+)
+
+const (
+	pageConsent = "consent"
+	// purposeConsent binds the forms of the page.
+	purposeConsent = "consent"
+)
+
+// Consent serves GET /consent.
+func (l *Login) Consent(c *gin.Context) error {
+	v, err := l.enter(c)
+	if err != nil {
+		return err
+	}
+	session, user, err := l.sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	if !v.isAbout(session) {
+		// Nobody is signed in any more, or somebody else. What that needs is not this page's to say.
+		v.backToRequest(c)
+		return nil
+	}
+	to := v.destination()
+	return l.pages.Render(c, http.StatusOK, pageConsent, web.ConsentPage{
+		Action:      v.at("/consent"),
+		CSRF:        l.sessions.CSRF(c, purposeConsent),
+		App:         v.app(),
+		UserName:    displayName(user),
+		Scopes:      described(v.scopes()),
+		Destination: to.host,
+		Unverified:  to.onDevice && v.client.AuthMethod == "none",
+	})
+}
+
+// isAbout reports whether the session is the one whose consent is asked.
+func (v *visit) isAbout(session *storage.Session) bool {
+	return session != nil && v.interaction.SessionID != nil && *v.interaction.SessionID == session.ID
+}
+
+// scopes are those that are asked for: of the request, or of the client where the request leaves them out (RFC 6749 §3.3).
+// What a client asks for by saying nothing is never who the person is, nor access while they are away.
+func (v *visit) scopes() []string {
+	asked := strings.Fields(v.interaction.Params.Get("scope"))
+	if len(asked) == 0 {
+		asked = slices.DeleteFunc(slices.Clone(v.client.Scopes), func(scope string) bool {
+			return scope == "openid" || scope == "offline_access"
+		})
+	}
+	var scopes []string
+	for _, scope := range asked {
+		if !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// known are the scopes that mean the same everywhere (OpenID Connect Core 1.0 §5.4 and §11).
+var known = map[string]web.Scope{
+	"openid":         {Text: "scope.openid", Detail: "scope.openid.detail"},
+	"profile":        {Text: "scope.profile", Detail: "scope.profile.detail"},
+	"email":          {Text: "scope.email", Detail: "scope.email.detail"},
+	"address":        {Text: "scope.address"},
+	"phone":          {Text: "scope.phone", Detail: "scope.phone.detail"},
+	"offline_access": {Text: "scope.offline", Detail: "scope.offline.detail"},
+}
+
+func described(scopes []string) []web.Scope {
+	described := make([]web.Scope, len(scopes))
+	for i, name := range scopes {
+		described[i] = known[name]
+		described[i].Name = name
+	}
+	return described
+}
+
+// destination is where the browser goes from here, as a person would name it.
+type destination struct {
+	host     string // empty on the device itself
+	onDevice bool
+}
+
+func (v *visit) destination() destination {
+	uri := v.interaction.Params.Get("redirect_uri")
+	if uri == "" && len(v.client.RedirectURIs) == 1 {
+		uri = v.client.RedirectURIs[0]
+	}
+	if redirect.IsLoopback(uri) || redirect.IsPrivateUse(uri) {
+		return destination{onDevice: true}
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return destination{}
+	}
+	return destination{host: u.Host}
+}
+
+// ConsentPost serves POST /consent.
+func (l *Login) ConsentPost(c *gin.Context) error {
+	form, err := web.Form(c)
+	if err != nil {
+		return err
+	}
+	v, err := l.enter(c)
+	if err != nil {
+		return err
+	}
+	if err := l.sessions.CheckCSRF(c, form, purposeConsent); err != nil {
+		return err
+	}
+	session, user, err := l.sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	if !v.isAbout(session) {
+		v.backToRequest(c)
+		return nil
+	}
+	details := map[string]any{"client_id": v.client.ClientID, "scopes": v.scopes()}
+	switch form.Get(paramAction) {
+	case "allow":
+		return l.allow(c, v, user, event(c, actor(user.ID), "consent.granted", user.ID.String(), details))
+	case "deny":
+		return l.refuse(c, v, event(c, actor(user.ID), "consent.denied", user.ID.String(), details))
+	}
+	return &web.Error{Status: http.StatusBadRequest, Message: "error.choice", Again: v.at("/consent")}
+}
+
+// allow remembers the consent, and notes it in the interaction for this time.
+func (l *Login) allow(c *gin.Context, v *visit, user *storage.User, row *storage.AuditEvent) error {
+	scopes, now := v.scopes(), time.Now().UTC()
+	err := l.db.InTx(c.Request.Context(), func(ctx context.Context) error {
+		if err := l.db.SaveConsent(ctx, user.ID, v.client.ClientID, scopes); err != nil {
+			return err
+		}
+		if err := l.db.InteractionConsented(ctx, v.interaction.Digest, scopes, now); err != nil {
+			return err
+		}
+		return l.db.AppendAudit(ctx, once(row))
+	})
+	if err != nil {
+		return tooLate(fmt.Errorf("save consent: %w", err))
+	}
+	v.backToRequest(c)
+	return nil
+}

@@ -1,0 +1,251 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
+)
+
+const (
+	pageLogin = "login"
+	// purposeLogin binds the forms of the page.
+	purposeLogin = "login"
+	// maxLogin is more than any user name or e-mail address has, in bytes.
+	maxLogin = 254
+)
+
+// amrPassword says that a password was checked (RFC 8176 §2).
+const amrPassword = "pwd"
+
+// SignIn serves GET /login.
+func (l *Login) SignIn(c *gin.Context) error {
+	v, err := l.enter(c)
+	if err != nil {
+		return err
+	}
+	page := web.SignInPage{Username: hint(v.interaction.Params)}
+	_, user, err := l.sessions.Current(c)
+	if err != nil {
+		return err
+	}
+	if user != nil {
+		// Asked again, though somebody is signed in: the application wants it proven anew, of them or of whomever it names.
+		page.Again = true
+		if page.Username == "" {
+			page.Username = displayName(user)
+		}
+	}
+	return l.showSignIn(c, v, http.StatusOK, page)
+}
+
+func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignInPage) error {
+	page.Action, page.App = v.at("/login"), v.app()
+	page.CSRF = l.sessions.CSRF(c, purposeLogin)
+	return l.pages.Render(c, status, pageLogin, page)
+}
+
+// hint is whom the application expects (login_hint, OpenID Connect Core 1.0 §3.1.2.1), if that can be a name at all.
+func hint(params url.Values) string {
+	name := params.Get("login_hint")
+	if len(name) > maxLogin || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return ""
+	}
+	return name
+}
+
+// credentials are what the form of the page brings.
+type credentials struct{ login, password string }
+
+// SignInPost serves POST /login.
+func (l *Login) SignInPost(c *gin.Context) error {
+	form, err := web.Form(c)
+	if err != nil {
+		return err
+	}
+	v, err := l.enter(c)
+	if err != nil {
+		return err
+	}
+	if err := l.sessions.CheckCSRF(c, form, purposeLogin); err != nil {
+		return err
+	}
+	if form.Get(paramAction) == "cancel" {
+		return l.refuse(c, v, event(c, anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
+	}
+
+	given := credentials{strings.TrimSpace(form.Get("username")), form.Get("password")}
+	if page, ok := given.complete(); !ok {
+		return l.showSignIn(c, v, http.StatusBadRequest, page)
+	}
+	user, err := l.verify(c, v, given)
+	if err != nil {
+		return err
+	}
+	if user == nil {
+		return l.showFailed(c, v, given)
+	}
+	return l.signedIn(c, v, given, user)
+}
+
+// complete looks whether there is anything to check, without a word about whose it would be.
+func (g credentials) complete() (web.SignInPage, bool) {
+	page := web.SignInPage{Username: g.login}
+	switch {
+	case g.login == "":
+		page.UsernameProblem = "login.no_name"
+	case len(g.login) > maxLogin:
+		page.UsernameProblem, page.Username = "login.name_limit", ""
+	}
+	switch {
+	case g.password == "":
+		page.PasswordProblem = "login.no_secret"
+	case len(g.password) > password.MaxLength:
+		page.PasswordProblem = "login.too_long"
+	}
+	return page, page.UsernameProblem == "" && page.PasswordProblem == ""
+}
+
+// Why a sign-in failed, for the audit. The person is told the same of all of them.
+const (
+	unknownLogin  = "unknown"
+	wrongPassword = "password"
+	switchedOff   = "disabled"
+)
+
+// verify returns whose password was given, or nil when it is nobody's. Every way to nil does the same work: one hash, one row
+// of audit. Neither the answer nor its time tells a stranger who exists (S-196, S-197).
+func (l *Login) verify(c *gin.Context, v *visit, given credentials) (*storage.User, error) {
+	ctx := c.Request.Context()
+	user, err := l.db.UserByLogin(ctx, given.login)
+	if errors.Is(err, storage.ErrNotFound) {
+		if err := l.hasher.Decoy(ctx, given.password); err != nil {
+			return nil, err
+		}
+		return nil, l.failed(c, v, given, nil, unknownLogin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up who signs in: %w", err)
+	}
+
+	ok, outdated, err := l.hasher.Verify(ctx, given.password, user.PasswordHash)
+	if errors.Is(err, password.ErrMalformed) {
+		// Somebody brought it in from elsewhere. That is the operator's to know, and not the stranger's.
+		l.log.ErrorContext(ctx, "the stored password hash of a user cannot be read", "user", user.ID, "cause", err)
+		ok, outdated, err = false, false, l.hasher.Decoy(ctx, given.password)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, l.failed(c, v, given, user, wrongPassword)
+	case !user.IsActive:
+		return nil, l.failed(c, v, given, user, switchedOff)
+	}
+	if outdated {
+		l.rehash(ctx, given, user)
+	}
+	return user, nil
+}
+
+// rehash stores the password under today's parameters while it is at hand. That it could not be done is no reason to keep
+// anybody out: there will be another time.
+func (l *Login) rehash(ctx context.Context, given credentials, user *storage.User) {
+	hash, err := l.hasher.Hash(ctx, given.password)
+	if err == nil {
+		err = l.db.InTx(ctx, func(ctx context.Context) error {
+			now, err := l.db.User(ctx, user.ID)
+			if err != nil || now.PasswordHash != user.PasswordHash {
+				return err // the password was changed meanwhile, and the change stands
+			}
+			return l.db.SetPasswordHash(ctx, user.ID, hash)
+		})
+	}
+	if err != nil {
+		l.log.WarnContext(ctx, "an outdated password hash could not be renewed", "user", user.ID, "cause", err)
+	}
+}
+
+// failed writes a failure down. What was typed in place of a name is kept as a keyed digest: by it the attempts on one name
+// can be counted, and a password that was typed into the wrong field cannot be guessed from it.
+func (l *Login) failed(c *gin.Context, v *visit, given credentials, user *storage.User, reason string) error {
+	target := ""
+	if user != nil {
+		target = user.ID.String()
+	}
+	const shown = 16 // characters: enough to tell one from another
+	row := event(c, anonymous, "user.sign_in_failed", target, map[string]any{
+		"client_id": v.client.ClientID, "reason": reason, "login": l.keyring.MAC("audit login", v.org.ID.String(), given.login)[:shown],
+	})
+	if err := l.db.AppendAudit(c.Request.Context(), row); err != nil {
+		return fmt.Errorf("audit a failed sign-in: %w", err)
+	}
+	return nil
+}
+
+func (l *Login) showFailed(c *gin.Context, v *visit, given credentials) error {
+	return l.showSignIn(c, v, http.StatusUnauthorized, web.SignInPage{Username: given.login, Problem: "login.failed"})
+}
+
+// signedIn makes of a proven password a session, and of the session a step of the interaction: both, with their audit, or
+// neither.
+func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *storage.User) error {
+	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
+	row := event(c, actor(user.ID), "user.signed_in", user.ID.String(), map[string]any{"client_id": v.client.ClientID, "amr": proof.AMR})
+	fresh, err := l.start(c.Request.Context(), c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
+		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
+	})
+	if errors.Is(err, errSwitchedOff) {
+		if err := l.failed(c, v, given, user, switchedOff); err != nil {
+			return err
+		}
+		return l.showFailed(c, v, given)
+	}
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	l.sessions.Deliver(c, fresh)
+	v.backToRequest(c)
+	return nil
+}
+
+// errSwitchedOff says that a person was switched off, or deleted, after their password was looked at.
+var errSwitchedOff = errors.New("the person is not active any more")
+
+// start begins a session, with whatever else has to happen along with it, in one transaction.
+func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, proof web.Proof, row *storage.AuditEvent,
+	also func(context.Context, *web.Fresh) error,
+) (*web.Fresh, error) {
+	var fresh *web.Fresh
+	err := l.db.InTx(ctx, func(ctx context.Context) (err error) {
+		fresh, err = l.sessions.Start(ctx, c, user, proof)
+		if errors.Is(err, storage.ErrNotFound) {
+			return errSwitchedOff
+		}
+		if err == nil && also != nil {
+			err = also(ctx, fresh)
+		}
+		if err == nil {
+			err = l.db.RecordLogin(ctx, user.ID, proof.At)
+		}
+		if err == nil {
+			err = l.db.AppendAudit(ctx, once(row))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fresh, nil
+}
