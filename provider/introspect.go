@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
@@ -23,7 +22,6 @@ type introspection struct {
 	Active    bool     `json:"active"`
 	Scope     string   `json:"scope,omitempty"`
 	ClientID  string   `json:"client_id,omitempty"`
-	Username  string   `json:"username,omitempty"`
 	TokenType string   `json:"token_type,omitempty"`
 	ExpiresAt int64    `json:"exp,omitempty"`
 	IssuedAt  int64    `json:"iat,omitempty"`
@@ -94,7 +92,7 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 	if !ok {
 		return introspection{}, nil
 	}
-	access, grant, user, err := p.db.AccessTokenWithUser(ctx, digest)
+	access, grant, err := p.db.AccessToken(ctx, digest)
 	if errors.Is(err, storage.ErrNotFound) {
 		return introspection{}, nil
 	}
@@ -104,16 +102,10 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 	if access.ClientID != caller.ClientID && !slices.Contains(access.Audience, caller.ClientID) {
 		return introspection{}, nil
 	}
-	if grant != nil && grant.UserID != nil && (user == nil || !user.IsActive) {
-		return introspection{}, nil
-	}
 	found := introspection{
 		Active: true, Scope: strings.Join(access.Scope, " "), ClientID: access.ClientID, TokenType: "Bearer",
 		ExpiresAt: access.ExpiresAt.Unix(), IssuedAt: access.CreatedAt.Unix(), Subject: access.Subject,
 		Audience: accessAudience(org, access.Audience), Issuer: org.Issuer,
-	}
-	if user != nil && user.Username != nil && slices.Contains(access.Scope, scopeProfile) {
-		found.Username = *user.Username
 	}
 	return found, found.addFacts(grant)
 }
@@ -139,15 +131,6 @@ func (p *Provider) introspectRefresh(ctx context.Context, org *tenant.Org, calle
 	if err != nil {
 		return introspection{}, err
 	}
-	if grant.UserID != nil {
-		user, err := p.db.User(ctx, *grant.UserID)
-		if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
-			return introspection{}, nil
-		}
-		if err != nil {
-			return introspection{}, err
-		}
-	}
 	found := introspection{
 		Active: true, Scope: strings.Join(grant.Scope, " "), ClientID: refresh.ClientID, TokenType: "refresh_token",
 		ExpiresAt: refresh.ExpiresAt.Unix(), IssuedAt: refresh.CreatedAt.Unix(),
@@ -157,20 +140,4 @@ func (p *Provider) introspectRefresh(ctx context.Context, org *tenant.Org, calle
 		found.Subject = grant.UserID.String()
 	}
 	return found, found.addFacts(grant)
-}
-
-// liveAccessToken finds the access token that a request to a protected resource of ours brought, and the person it is about.
-func (p *Provider) liveAccessToken(ctx context.Context, token string) (*storage.AccessToken, *storage.User, error) {
-	digest, ok := accessTokenDigest(token)
-	if !ok {
-		return nil, nil, storage.ErrNotFound
-	}
-	access, grant, user, err := p.db.AccessTokenWithUser(ctx, digest)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !access.ExpiresAt.After(time.Now()) || grant != nil && grant.UserID != nil && (user == nil || !user.IsActive) {
-		return nil, nil, storage.ErrNotFound
-	}
-	return access, user, nil
 }

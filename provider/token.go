@@ -172,13 +172,11 @@ func (p *Provider) applyPolicy(
 		return grantClientScopes(client, access)
 	}
 
-	user, err := p.activeUser(ctx, session.Subject)
-	if err != nil {
-		return err
-	}
-	session.User = user
-
 	if request.GetGrantTypes().ExactOne(grantAuthorizationCode) {
+		// A refresh token of somebody who is gone is not even found.
+		if err := p.checkActive(ctx, session.Subject); err != nil {
+			return err
+		}
 		session.GrantEnds = now.Add(p.lifetimes.RefreshAbsolute)
 		if !p.issuesRefreshToken(client, unit.Code().Scope) {
 			// Nothing outlives the access token, so neither does the grant.
@@ -201,18 +199,17 @@ func (p *Provider) issuesRefreshToken(client *fositestore.Client, scopes []strin
 	return client.HasGrant(grantRefreshToken) && slices.Contains(scopes, scopeOfflineAccess)
 }
 
-// activeUser reads the person that a grant is about. Whoever is gone or disabled gets nothing any more, from the very next
-// request on every replica (RFC 9700 §4.14.2).
-func (p *Provider) activeUser(ctx context.Context, subject string) (*storage.User, error) {
+// checkActive looks at the person that a code is about: whoever is gone or disabled since gets nothing any more.
+func (p *Provider) checkActive(ctx context.Context, subject string) error {
 	id, err := uuid.Parse(subject)
 	if err != nil {
-		return nil, fmt.Errorf("a grant without a user: %w", err)
+		return fmt.Errorf("a grant without a user: %w", err)
 	}
 	user, err := p.db.User(ctx, id)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
-		return nil, fosite.ErrInvalidGrant.WithHint("The account that this was granted by is no longer active.")
+		return fosite.ErrInvalidGrant.WithHint("The account that this was granted by is no longer active.")
 	}
-	return user, err
+	return err
 }
 
 // grantClientScopes grants a client what it asks for itself (RFC 6749 §4.4): all of its own scopes when it names none. What

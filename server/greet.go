@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // greet says what was started and where to go next. While there is no operator it makes a setup link: shown at the terminal
@@ -17,7 +20,8 @@ func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 	}
 	link := ""
 	if !operator {
-		if link, err = s.house.Operators.NewSetupLink(ctx, base); err != nil {
+		link, err = s.house.Operators.NewSetupLink(ctx, base)
+		if err != nil && !errors.Is(err, storage.ErrConflict) { // somebody has become operator this moment
 			return fmt.Errorf("make a setup link: %w", err)
 		}
 	}

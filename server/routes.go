@@ -34,16 +34,8 @@ func (s *Server) routes() http.Handler {
 	engine.GET("/setup", page(l.Setup))
 	engine.POST("/setup", sameOrigin, page(l.SetupPost))
 	if s.playground != nil {
-		pg := s.playground
 		engine.GET("/", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, playground.HomePath) })
-		engine.GET(playground.HomePath, page(pg.Home))
-		engine.GET(playground.SheetPath, page(pg.Sheet))
-		engine.GET(playground.CallbackPath, page(pg.Callback))
-		engine.POST(playground.CallbackPath, sameOrigin, page(pg.Callback))
-		engine.POST(playground.StartPath, sameOrigin, page(pg.Start))
-		engine.POST(playground.RefreshPath, sameOrigin, page(pg.Refresh))
-		engine.POST(playground.RevokePath, sameOrigin, page(pg.Revoke))
-		engine.POST(playground.SignOutPath, sameOrigin, page(pg.SignOut))
+		s.playground.Mount(engine.Group(playground.HomePath), page)
 	}
 
 	// Each organization: the root one at the origin itself, the others below /o/{slug}.

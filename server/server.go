@@ -75,7 +75,7 @@ func New(house *House) (*Server, error) {
 		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
 	if cfg.Development() {
-		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Log: house.Log})
+		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Pages: pages, Log: house.Log})
 		if err != nil {
 			return nil, fmt.Errorf("check the playground: %w", err)
 		}

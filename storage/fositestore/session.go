@@ -42,8 +42,6 @@ type Session struct {
 	Subject string
 	// GrantEnds is the absolute end of the grant, which no refresh can move. Zero where there is none.
 	GrantEnds time.Time
-	// User is filled by provider when claims are needed. It is nil for client_credentials.
-	User *storage.User
 
 	code, access, refresh time.Time
 }
@@ -75,13 +73,8 @@ func (s *Session) GetExpiresAt(kind fosite.TokenType) time.Time {
 	return time.Time{}
 }
 
-// GetUsername implements fosite.Session.
-func (s *Session) GetUsername() string {
-	if s.User == nil || s.User.Username == nil {
-		return ""
-	}
-	return *s.User.Username
-}
+// GetUsername implements fosite.Session. Nothing of ours asks.
+func (s *Session) GetUsername() string { return "" }
 
 // GetSubject implements fosite.Session.
 func (s *Session) GetSubject() string { return s.Subject }

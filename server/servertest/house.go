@@ -1,0 +1,272 @@
+package servertest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/server"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/storagetest"
+)
+
+// Password is everybody's in a test.
+const Password = "correct horse battery staple"
+
+// Callback is where clients of a test are called back. Nothing is there: browsers stop before it.
+const Callback = "https://rp.example/cb"
+
+// House is one running replica.
+type House struct {
+	*server.House
+	// Base is the issuer of the root organization; URL is where this replica listens. They differ for a second replica.
+	Base, URL string
+	t         testing.TB
+}
+
+// Options are what a test wants otherwise.
+type Options struct {
+	// DatabaseURL is a new SQLite database when empty.
+	DatabaseURL string
+	// Configure changes the configuration.
+	Configure func(*config.Config)
+	// ReplicaOf makes this a further replica: of the same database and base address.
+	ReplicaOf *House
+	// Log receives the server's log; nil discards it.
+	Log io.Writer
+}
+
+// EachDatabase runs a test on SQLite and on PostgreSQL.
+func EachDatabase(t *testing.T, test func(t *testing.T, databaseURL string)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, "sqlite:"+filepath.Join(t.TempDir(), "keizer.db"))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, storagetest.PostgresURL(t))
+	})
+}
+
+// Start puts up a replica, and takes it down when the test ends.
+func Start(t testing.TB, o Options) *House {
+	t.Helper()
+	gin.SetMode(gin.TestMode)
+	cfg := config.Defaults()
+	cfg.DataDir = t.TempDir()
+	cfg.Database.URL = secret.Text("sqlite:" + filepath.Join(cfg.DataDir, "keizer.db"))
+	cfg.RootOrganization = "default"
+	if o.DatabaseURL != "" {
+		cfg.Database.URL = secret.Text(o.DatabaseURL)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	cfg.Listen = address
+	if o.ReplicaOf != nil {
+		cfg.Listen, cfg.Database, cfg.DataDir = o.ReplicaOf.Cfg.Listen, o.ReplicaOf.Cfg.Database, o.ReplicaOf.Cfg.DataDir
+		cfg.MasterKey = o.ReplicaOf.Cfg.MasterKey
+	}
+	if o.Configure != nil {
+		o.Configure(cfg)
+	}
+	handler := slog.Handler(slog.DiscardHandler)
+	if o.Log != nil {
+		handler = slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	}
+	house, err := server.Boot(t.Context(), cfg, slog.New(handler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := house.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := house.Operators.EnsureDevelopment(t.Context(), cfg.Base()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(house)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running := httptest.NewUnstartedServer(s.Handler())
+	_ = running.Listener.Close() // ours has its place
+	running.Listener = listener
+	running.Start()
+	t.Cleanup(running.Close)
+	_, port, _ := net.SplitHostPort(address)
+	return &House{House: house, Base: cfg.Base(), URL: "http://localhost:" + port, t: t}
+}
+
+// In returns a context for what is done in an organization.
+func (h *House) In(slug string) context.Context {
+	h.t.Helper()
+	org, err := h.Tenant(h.t.Context(), slug)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return tenant.With(h.t.Context(), org)
+}
+
+// Organization makes an organization and returns a context for it.
+func (h *House) Organization(slug string) context.Context {
+	h.t.Helper()
+	if _, err := h.Operators.CreateOrganization(h.t.Context(), "The "+slug, slug); err != nil {
+		h.t.Fatal(err)
+	}
+	return h.In(slug)
+}
+
+// Issuer is that of the organization in ctx.
+func (h *House) Issuer(ctx context.Context) string {
+	h.t.Helper()
+	org, err := tenant.From(ctx)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return org.Issuer
+}
+
+// User makes a person whose password is Password.
+func (h *House) User(ctx context.Context, username string) *storage.User {
+	h.t.Helper()
+	user, err := h.Operators.CreateUser(ctx, manage.NewUser{
+		Username: username, Email: username + "@example.com", FullName: strings.ToUpper(username[:1]) + username[1:] + " Doe",
+		Password: Password, Verified: true,
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return user
+}
+
+// Client makes a client. What the spec leaves out is that of an ordinary web application with refresh tokens.
+func (h *House) Client(ctx context.Context, spec manage.ClientSpec) *Client {
+	h.t.Helper()
+	if spec.Name == "" {
+		spec.Name = "Application"
+	}
+	if len(spec.GrantTypes) == 0 {
+		spec.GrantTypes = []string{manage.GrantCode, manage.GrantRefresh}
+	}
+	if len(spec.RedirectURIs) == 0 && spec.GrantTypes[0] == manage.GrantCode {
+		spec.RedirectURIs = []string{Callback}
+	}
+	if spec.Scope == "" && spec.GrantTypes[0] == manage.GrantCode {
+		spec.Scope = "openid profile email offline_access"
+	}
+	row, made, err := h.Operators.CreateClient(ctx, spec)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &Client{ID: row.ClientID, Secret: made.Reveal(), Issuer: h.Issuer(ctx), Redirect: first(row.RedirectURIs), house: h}
+}
+
+func first(all []string) string {
+	if len(all) == 0 {
+		return ""
+	}
+	return all[0]
+}
+
+// At is an address of the base, as this replica serves it.
+func (h *House) At(address string) string { return h.URL + strings.TrimPrefix(address, h.Base) }
+
+// Get asks this replica, following no redirect.
+func (h *House) Get(address string, header ...string) *Answer {
+	h.t.Helper()
+	return h.ask(http.MethodGet, address, nil, header)
+}
+
+// Post sends a form to this replica, following no redirect.
+func (h *House) Post(address string, form url.Values, header ...string) *Answer {
+	h.t.Helper()
+	return h.ask(http.MethodPost, address, form, header)
+}
+
+// Answer is what came back, read to the end.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// JSON is the body as an object; nil when it is none.
+func (a *Answer) JSON() map[string]any {
+	var object map[string]any
+	if json.Unmarshal([]byte(a.Body), &object) != nil {
+		return nil
+	}
+	return object
+}
+
+// Text is a member of the body that is a string.
+func (a *Answer) Text(name string) string {
+	text, _ := a.JSON()[name].(string)
+	return text
+}
+
+// Client of every test: it keeps connections and follows nothing.
+var plainClient = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
+}
+
+func (h *House) ask(method, address string, form url.Values, header []string) *Answer {
+	h.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	request, err := http.NewRequestWithContext(h.t.Context(), method, h.At(address), body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if form != nil {
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		request.Header.Set(header[i], header[i+1])
+	}
+	response, err := plainClient.Do(request)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	read, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &Answer{response.StatusCode, response.Header, string(read)}
+}
+
+// SQL opens the house's database past storage, to look at what really stands in it.
+func (h *House) SQL() *sql.DB {
+	h.t.Helper()
+	return storagetest.SQL(h.t, h.Cfg.Database.URL.Reveal())
+}
+
+// FamilySize counts the refresh tokens of the grant that a refresh token belongs to.
+func (h *House) FamilySize(token string) (size int, err error) {
+	err = h.SQL().QueryRowContext(h.t.Context(), `SELECT count(*) FROM oauth_refresh_tokens
+		WHERE grant_id = (SELECT grant_id FROM oauth_refresh_tokens WHERE digest = $1)`, secret.Digest(token)).Scan(&size)
+	return size, err
+}
