@@ -42,7 +42,7 @@ func (o *Operators) introspect(ctx context.Context, token string) (map[string]an
 		}
 		grant = of
 		found = map[string]any{
-			"token_type": "Bearer", "client_id": access.ClientID, "sub": access.Subject, "scope": access.Scope, "exp": access.ExpiresAt.Unix(),
+			"token_type": "Bearer", "client_id": access.ClientID, "sub": access.Subject, "scope": strings.Join(access.Scope, " "), "exp": access.ExpiresAt.Unix(),
 			"iat": access.CreatedAt.Unix(), "access_token_format": access.Format,
 		}
 		if len(access.Audience) > 0 {
@@ -58,7 +58,7 @@ func (o *Operators) introspect(ctx context.Context, token string) (map[string]an
 		}
 		grant = of
 		found = map[string]any{
-			"token_type": "refresh_token", "client_id": refresh.ClientID, "scope": of.Scope, "exp": refresh.ExpiresAt.Unix(),
+			"token_type": "refresh_token", "client_id": refresh.ClientID, "scope": strings.Join(of.Scope, " "), "exp": refresh.ExpiresAt.Unix(),
 			"iat": refresh.CreatedAt.Unix(),
 		}
 		if len(of.Audience) > 0 {
