@@ -76,7 +76,7 @@ class Page {
     let form
     for (const [, end, name, raw] of body.matchAll(/<(\/?)(form|input|button)\b([^>]*)>/g)) {
       const attributes = {}
-      for (const [, key, , quoted, bare] of raw.matchAll(/([a-z-]+)(=("([^"]*)"|([^\s"]+)))?/g)) {
+      for (const [, key, quoted, bare] of raw.matchAll(/([a-z-]+)(?:="([^"]*)"|=([^\s"]+))?/g)) {
         attributes[key] = unescape(quoted ?? bare ?? '')
       }
       if (name === 'form') {
