@@ -283,7 +283,7 @@ func (db *DB) patient(ctx context.Context, began time.Time) (context.Context, co
 // pause waits a little, longer and more randomly each time, before something is tried again. It reports whether there is
 // still time to.
 func pause(ctx context.Context, attempt int) bool {
-	most := min(time.Millisecond<<attempt, 100*time.Millisecond)
+	most := min(time.Millisecond<<min(attempt, 7), 100*time.Millisecond) // shifted further, it would come round to nothing
 	timer := time.NewTimer(rand.N(most))
 	defer timer.Stop()
 	select {
