@@ -56,6 +56,8 @@ type Config struct {
 
 	sources map[string]string // where the value of a key came from, by the name of the key
 	file    string            // the file that was read, "" when there was none
+
+	secretFiles []string // what _FILE named
 }
 
 // Defaults returns the configuration of a process that nobody configured: development.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +197,11 @@ func TestASecretMayStandInAFile(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, err, c)
 		}
 	}
-	c, err := load(t, Sources{Environ: []string{"KEIZER_MASTER_KEY_OLD_FILE=" + write(t, "old", "one\ntwo\n")}})
+	c, err := load(t, Sources{Environ: []string{"KEIZER_MASTER_KEY_FILE=" + keyFile, "KEIZER_DATABASE_URL_FILE=" + urlFile}})
+	if want := []string{keyFile, urlFile}; err != nil || !reflect.DeepEqual(slices.Sorted(slices.Values(want)), c.SecretFiles()) {
+		t.Errorf("SecretFiles = %v, %v", c.SecretFiles(), err)
+	}
+	c, err = load(t, Sources{Environ: []string{"KEIZER_MASTER_KEY_OLD_FILE=" + write(t, "old", "one\ntwo\n")}})
 	if err != nil || len(c.MasterKeyOld) != 2 || c.MasterKeyOld[1].Reveal() != "two" {
 		t.Errorf("%v, %v", err, c)
 	}

@@ -71,6 +71,9 @@ func Load(s Sources) (*Config, error) {
 			_ = key.set(c, key.Default)
 		}
 		c.sources[key.Name] = value.Source
+		if value.File != "" {
+			c.secretFiles = append(c.secretFiles, value.File)
+		}
 	}
 	c.fallBack(s.Environ, &complaints)
 	c.settle()
@@ -317,7 +320,7 @@ func parseFile(name, content string) (map[string]any, error) {
 			complain("is empty; leave it out for development")
 		case text == "":
 		case isFile:
-			layer[key.Name] = given{File: text, Source: "file " + name}
+			layer[key.Name] = given{File: text, Source: "file " + name + ", " + path}
 		default:
 			layer[key.Name] = given{Text: text, Source: "file " + name}
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -17,6 +18,22 @@ func (c *Config) MasterKeyFile() string {
 		return ""
 	}
 	return filepath.Join(c.DataDir, "master.key")
+}
+
+// SecretFiles are the files that secrets were read from, or in development will be: nobody but their owner should see them.
+func (c *Config) SecretFiles() []string {
+	files := append([]string(nil), c.secretFiles...)
+	for _, key := range keys {
+		if c.file != "" && key.Secret() && c.sources[key.Name] == "file "+c.file {
+			files = append(files, c.file)
+			break
+		}
+	}
+	if name := c.MasterKeyFile(); name != "" {
+		files = append(files, name)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
 }
 
 // developmentKey reads the master key of development, or makes it. Of several processes that start at once on an empty

@@ -189,6 +189,9 @@ func (c *Config) Keyring() (*seal.Keyring, error) {
 		current = key
 	}
 	ring, err := seal.Parse(current.Reveal(), reveal(c.MasterKeyOld)...)
+	if name := c.MasterKeyFile(); err != nil && name != "" {
+		return nil, fmt.Errorf("master_key: file %s: %w", name, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("master_key: %w", err)
 	}

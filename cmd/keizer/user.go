@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/server"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// person is a user as they are shown. The members have the names of the columns.
+type person struct {
+	ID           string         `json:"id"`
+	Organization string         `json:"organization"`
+	Username     string         `json:"username,omitempty"`
+	Email        string         `json:"email"`
+	FullName     string         `json:"full_name,omitempty"`
+	IsActive     bool           `json:"is_active"`
+	IsVerified   bool           `json:"is_verified"`
+	Roles        []string       `json:"roles,omitempty"` // not in lists
+	Metadata     map[string]any `json:"metadata,omitempty"`
+	CreatedAt    time.Time      `json:"created_at"`
+	LastLogin    *time.Time     `json:"last_login,omitempty"`
+}
+
+func personOf(org *tenant.Org, row *storage.User) person {
+	one := person{
+		ID: row.ID.String(), Organization: org.Slug, Email: row.Email, IsActive: row.IsActive, IsVerified: row.IsVerified, Metadata: row.Metadata,
+		CreatedAt: row.CreatedAt.UTC(), LastLogin: row.LastLogin,
+	}
+	if row.Username != nil {
+		one.Username = *row.Username
+	}
+	if row.FullName != nil {
+		one.FullName = *row.FullName
+	}
+	return one
+}
+
+func (u person) cells() []string {
+	return []string{u.ID, u.Username, u.Email, u.FullName, yes(u.IsActive), yes(u.IsVerified), date(u.LastLogin)}
+}
+
+func (u person) fields() []field {
+	return []field{
+		{"id", u.ID}, {"organization", u.Organization}, {"username", u.Username}, {"email", u.Email}, {"name", u.FullName}, {"active", yes(u.IsActive)},
+		{"verified", yes(u.IsVerified)}, {"roles", strings.Join(u.Roles, " ")}, {"created", date(&u.CreatedAt)}, {"last login", date(u.LastLogin)},
+	}
+}
+
+// user is `keizer user`.
+func (p *program) user() *cobra.Command {
+	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword()))
+}
+
+func (p *program) userCreate() *cobra.Command {
+	var wanted manage.NewUser
+	cmd := passwordFlag(&cobra.Command{
+		Use: "create", Short: "Make a person who can sign in", Args: takes(),
+		Long: "Make a person who can sign in. The password is asked for at the terminal, or read from standard input with --password-stdin.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wanted.Email == "" {
+				return usage("--email is needed")
+			}
+			password, err := p.readPassword(cmd)
+			if err != nil {
+				return err
+			}
+			wanted.Password = password
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				row, err := house.Operators.CreateUser(ctx, wanted)
+				if err != nil {
+					return err
+				}
+				return p.showPerson(ctx, house, org, row)
+			})
+		},
+	})
+	flags := cmd.Flags()
+	flags.StringVar(&wanted.Username, "username", "", "user name")
+	flags.StringVar(&wanted.Email, "email", "", "e-mail address")
+	flags.StringVar(&wanted.FullName, "name", "", "full name")
+	flags.BoolVar(&wanted.Verified, "verified", false, "the e-mail address is known to be theirs")
+	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as operator; may be repeated")
+	return cmd
+}
+
+func (p *program) userList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List people", Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				after := uuid.Nil
+				return list(p, []string{"ID", "USERNAME", "EMAIL", "NAME", "ACTIVE", "VERIFIED", "LAST LOGIN"}, func() ([]person, error) {
+					rows, err := house.DB.ListUsers(ctx, after, pageSize)
+					people := make([]person, len(rows))
+					for i := range rows {
+						people[i], after = personOf(org, &rows[i]), rows[i].ID
+					}
+					return people, err
+				})
+			})
+		},
+	}
+}
+
+func (p *program) userShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show LOGIN", Short: "Show a person, by user name, e-mail address or id", Args: takes("LOGIN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				row, err := findUser(ctx, house.DB, args[0])
+				if err != nil {
+					return noUser(err, org, args[0])
+				}
+				return p.showPerson(ctx, house, org, row)
+			})
+		},
+	}
+}
+
+func (p *program) userSetPassword() *cobra.Command {
+	return passwordFlag(&cobra.Command{
+		Use: "set-password LOGIN", Short: "Give a person a new password, which ends their sessions", Args: takes("LOGIN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			password, err := p.readPassword(cmd)
+			if err != nil {
+				return err
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				row, err := findUser(ctx, house.DB, args[0])
+				if err != nil {
+					return noUser(err, org, args[0])
+				}
+				if err := house.Operators.SetPassword(ctx, row.Email, password); err != nil {
+					return err
+				}
+				return p.showPerson(ctx, house, org, row)
+			})
+		},
+	})
+}
+
+func (p *program) showPerson(ctx context.Context, house *server.House, org *tenant.Org, row *storage.User) error {
+	roles, err := house.DB.RolesOf(ctx, row.ID)
+	if err != nil {
+		return fmt.Errorf("show user: %w", err)
+	}
+	shown := personOf(org, row)
+	for _, role := range roles {
+		shown.Roles = append(shown.Roles, role.Name)
+	}
+	return p.show(shown, shown.fields()...)
+}
+
+// findUser finds a person by what they sign in with, or by id.
+func findUser(ctx context.Context, db *storage.DB, login string) (*storage.User, error) {
+	row, err := db.UserByLogin(ctx, login)
+	if id, notID := uuid.Parse(login); notID == nil && errors.Is(err, storage.ErrNotFound) {
+		return db.User(ctx, id)
+	}
+	return row, err
+}
+
+func noUser(err error, org *tenant.Org, login string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("user %q does not exist in organization %q", login, org.Slug)
+	}
+	return fmt.Errorf("find user: %w", err)
+}
