@@ -215,35 +215,42 @@ func filled(lists ...*[]string) {
 	}
 }
 
-// utc converts every time among the arguments of a statement. A column has no time zone, and pgx writes the wall clock of
-// the time it is given, whatever its zone.
-func utc(args []any) []any {
+// plain turns the arguments of a statement into what the drivers take without asking. A time becomes UTC: a column has no
+// time zone, and pgx writes the wall clock of the time it is given, whatever its zone. An id becomes its text, which both
+// databases read, and which spares pgx the search for a way to write it.
+func plain(args []any) []any {
 	for i, arg := range args {
-		switch t := arg.(type) {
+		switch v := arg.(type) {
 		case time.Time:
-			args[i] = instant(t)
+			args[i] = instant(v)
 		case *time.Time:
-			if t == nil {
-				args[i] = nil
-			} else {
-				args[i] = instant(*t)
+			args[i] = nil
+			if v != nil {
+				args[i] = instant(*v)
+			}
+		case uuid.UUID:
+			args[i] = v.String()
+		case *uuid.UUID:
+			args[i] = nil
+			if v != nil {
+				args[i] = v.String()
 			}
 		}
 	}
 	return args
 }
 
-// bound is a gorm.ConnPool in which times are always UTC.
+// bound is a gorm.ConnPool that binds plain arguments only.
 type bound struct{ gorm.ConnPool }
 
 func (b bound) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return b.ConnPool.ExecContext(ctx, query, utc(args)...)
+	return b.ConnPool.ExecContext(ctx, query, plain(args)...)
 }
 
 func (b bound) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return b.ConnPool.QueryContext(ctx, query, utc(args)...)
+	return b.ConnPool.QueryContext(ctx, query, plain(args)...)
 }
 
 func (b bound) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return b.ConnPool.QueryRowContext(ctx, query, utc(args)...)
+	return b.ConnPool.QueryRowContext(ctx, query, plain(args)...)
 }

@@ -33,6 +33,8 @@ var errNone = errors.New("no PostgreSQL: set KEIZER_TEST_POSTGRES to an administ
 type cluster struct {
 	admin    string // URL
 	template func() (string, error)
+	// server is kept because its supervisor ends with the pipe to it, and a pipe that nobody holds is closed.
+	server *Server
 }
 
 // postgres returns the server of this process, or skips the test for want of one.
@@ -69,7 +71,7 @@ var shared = sync.OnceValues(func() (*cluster, error) {
 	if err := s.start(); err != nil {
 		return nil, err
 	}
-	c := &cluster{admin: s.URL("postgres")}
+	c := &cluster{admin: s.URL("postgres"), server: s}
 	c.template = sync.OnceValues(func() (string, error) { return "keizer_template", c.migrate("keizer_template") })
 	return c, nil
 })
@@ -353,7 +355,7 @@ func (s *Server) launch() error {
 			log, _ := os.ReadFile(s.log())
 			return fmt.Errorf("PostgreSQL does not start: %w\n%s", err, log)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 }
 

@@ -1,0 +1,131 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// fixture is one of everything that an organization may have.
+type fixture struct {
+	user       *storage.User
+	client     *storage.Client
+	role       *storage.Role
+	permission *storage.Permission
+	session    *storage.Session
+	grant      *storage.Grant
+	key        *storage.SigningKey
+	provider   *storage.UpstreamProvider
+	account    *storage.UpstreamAccount
+
+	code, access, ownAccess, refresh, interaction, par, verification string // digests
+}
+
+func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) *fixture {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	hour := time.Now().Add(time.Hour)
+	digest := func() string { return secret.Digest(uuid.NewString()) }
+	f := &fixture{
+		code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
+		verification: digest(),
+	}
+	f.user = &storage.User{
+		Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true, Metadata: map[string]any{"team": "blue"},
+	}
+	must(db.CreateUser(ctx, f.user))
+	var err error
+	f.role, err = db.EnsureRole(ctx, "editor", "may edit", false)
+	must(err)
+	f.permission, err = db.EnsurePermission(ctx, "pages:write", "write pages", "pages", "write")
+	must(err)
+	must(db.GrantRole(ctx, f.user.ID, f.role.ID))
+	must(db.GrantPermission(ctx, f.role.ID, f.permission.ID))
+	f.client = &storage.Client{
+		ClientID: "client-" + name, Name: "App", AuthMethod: "client_secret_basic", RedirectURIs: []string{"https://rp.example/cb"},
+		Scopes: []string{"openid", "profile"}, IDTokenAlg: "RS256", AccessTokenFormat: "opaque",
+	}
+	must(db.CreateClient(ctx, f.client))
+	ip := "2001:db8::1"
+	f.session = &storage.Session{
+		UserID: f.user.ID, Token: digest(), IPAddress: &ip, UserAgent: "Browser/1.0", AMR: []string{"pwd"}, ACR: "1", ExpiresAt: hour,
+	}
+	must(db.CreateSession(ctx, f.session))
+	f.grant = &storage.Grant{
+		ClientID: f.client.ClientID, UserID: &f.user.ID, SessionID: &f.session.ID, Scope: []string{"openid", "profile"},
+		Audience: []string{"https://api.example"}, Facts: []byte(`{"nonce":"n"}`), ExpiresAt: hour,
+	}
+	must(db.CreateGrant(ctx, f.grant))
+	must(db.CreateCode(ctx, &storage.Code{
+		Digest: f.code, GrantID: f.grant.ID, ClientID: f.client.ClientID, UserID: f.user.ID, SessionID: &f.session.ID,
+		RedirectURI: "https://rp.example/cb", CodeChallenge: "challenge", CodeChallengeMethod: "S256",
+		RequestedScope: []string{"openid", "profile", "email"}, Scope: []string{"openid", "profile"},
+		Audience: []string{"https://api.example"}, Facts: []byte(`{"nonce":"n"}`), ExpiresAt: hour,
+	}))
+	must(db.CreateAccessToken(ctx, &storage.AccessToken{
+		Digest: f.access, GrantID: &f.grant.ID, ClientID: f.client.ClientID, Subject: f.user.ID.String(),
+		Scope: []string{"openid", "profile"}, Audience: []string{"https://api.example"}, Format: "opaque", ExpiresAt: hour,
+	}))
+	must(db.CreateAccessToken(ctx, &storage.AccessToken{
+		Digest: f.ownAccess, ClientID: f.client.ClientID, Subject: f.client.ClientID, Scope: []string{"read"}, Format: "opaque",
+		ExpiresAt: hour,
+	}))
+	must(db.CreateRefreshToken(ctx, &storage.RefreshToken{
+		Digest: f.refresh, GrantID: f.grant.ID, ClientID: f.client.ClientID, ExpiresAt: hour,
+	}))
+	must(db.CreateInteraction(ctx, &storage.Interaction{
+		Digest: f.interaction, BrowserDigest: digest(), ClientID: f.client.ClientID,
+		Params: url.Values{"scope": {"openid profile"}, "state": {"a b&c"}}, ExpiresAt: hour,
+	}))
+	must(db.CreatePAR(ctx, &storage.PAR{
+		Digest: f.par, ClientID: f.client.ClientID, Params: url.Values{"scope": {"openid"}}, ExpiresAt: hour,
+	}))
+	must(db.SaveConsent(ctx, f.user.ID, f.client.ClientID, []string{"openid"}))
+	f.key = &storage.SigningKey{KID: "kid-" + name, Alg: "ES256", PrivateJWK: []byte(`{"d":"private"}`), PublicJWK: []byte(`{"x":"public"}`)}
+	must(db.CreateSigningKey(ctx, f.key))
+	must(db.CreateVerificationToken(ctx, &storage.VerificationToken{
+		OrgID: &f.user.OrgID, UserID: &f.user.ID, Token: f.verification, Type: "password_reset", ExpiresAt: hour,
+	}))
+	f.provider = &storage.UpstreamProvider{Name: "upstream", ClientID: "us", ClientSecret: "upstream-secret"}
+	must(db.CreateUpstreamProvider(ctx, f.provider))
+	f.account = &storage.UpstreamAccount{
+		UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-1", AccessToken: "upstream-at", RefreshToken: "upstream-rt",
+	}
+	must(db.CreateUpstreamAccount(ctx, f.account))
+	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
+	must(db.AppendAudit(ctx, &storage.AuditEvent{
+		Actor: name, Action: "user.create", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
+	}))
+	return f
+}
+
+const minute = time.Minute
+
+func now() time.Time { return time.Now().UTC() }
+
+func isNotFound(err error) bool { return errors.Is(err, storage.ErrNotFound) }
+
+// eventually waits for something that another process brings about.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	until := time.After(20 * time.Second)
+	for !holds() {
+		select {
+		case <-until:
+			t.Fatalf("waited in vain for %s", what)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,475 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/storagetest"
+)
+
+// A trespass is one method of *storage.DB, called in a context with what belongs to the organization of f. The error is
+// what the method answered; found counts what it gave away without one.
+type trespass func(db *storage.DB, ctx context.Context, f *fixture) (found int, err error)
+
+func only(err error) (int, error) { return 0, err }
+
+func row[T any](r *T, err error) (int, error) {
+	if r != nil {
+		return 1, err
+	}
+	return 0, err
+}
+
+func rows[T any](r []T, err error) (int, error) { return len(r), err }
+
+// trespasses has a case for every method that asks about one organization. unharmed are those that answer a stranger
+// nothing at all: that there was nothing to do is no error to them.
+var trespasses = map[string]trespass{
+	"CreateUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateUser(ctx, &storage.User{Owned: f.user.Owned, Email: "new@example.com", PasswordHash: "!"}))
+	},
+	"User": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.User(ctx, f.user.ID))
+	},
+	"UserByLogin": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UserByLogin(ctx, f.user.Email))
+	},
+	"ListUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ListUsers(ctx, uuid.Nil, 0))
+	},
+	"SetPasswordHash": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SetPasswordHash(ctx, f.user.ID, "stolen"))
+	},
+	"SetUserActive": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SetUserActive(ctx, f.user.ID, false))
+	},
+	"RecordLogin": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RecordLogin(ctx, f.user.ID, time.Now()))
+	},
+	"DeleteUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteUser(ctx, f.user.ID))
+	},
+	// A role of that name is the stranger's own, and not the other one.
+	"EnsureRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		role, err := db.EnsureRole(ctx, f.role.Name, "", false)
+		return other(role, func(r *storage.Role) uuid.UUID { return r.ID }, f.role.ID), err
+	},
+	"RoleByName": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		role, err := db.RoleByName(ctx, f.role.Name) // of that name there may be one of the stranger's own
+		n := other(role, func(r *storage.Role) uuid.UUID { return r.ID }, f.role.ID)
+		return n, err
+	},
+	"GrantRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.GrantRole(ctx, f.user.ID, f.role.ID))
+	},
+	"RolesOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.RolesOf(ctx, f.user.ID))
+	},
+	"EnsurePermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		p, err := db.EnsurePermission(ctx, f.permission.Name, "", "r", "a")
+		return other(p, func(p *storage.Permission) uuid.UUID { return p.ID }, f.permission.ID), err
+	},
+	"GrantPermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.GrantPermission(ctx, f.role.ID, f.permission.ID))
+	},
+	"PermissionsOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.PermissionsOf(ctx, f.user.ID))
+	},
+	"CreateSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateSession(ctx, &storage.Session{UserID: f.user.ID, Token: uuid.NewString(), ExpiresAt: time.Now().Add(minute)}))
+	},
+	"SessionByToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		s, _, err := db.SessionByToken(ctx, f.session.Token)
+		return row(s, err)
+	},
+	"RenewSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RenewSession(ctx, f.session.ID, "stolen", time.Now(), nil, ""))
+	},
+	"TouchSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.TouchSession(ctx, f.session.ID, time.Now()))
+	},
+	"EndSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EndSession(ctx, f.session.ID))
+	},
+	"EndSessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EndSessionsOfUser(ctx, f.user.ID))
+	},
+	"CreateClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateClient(ctx, &storage.Client{Owned: f.client.Owned, ClientID: "new"}))
+	},
+	"Client": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Client(ctx, f.client.ClientID))
+	},
+	"ListClients": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ListClients(ctx, "", 0))
+	},
+	"OriginRegistered": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		known, err := db.OriginRegistered(ctx, "https://rp.example")
+		return count(known), err
+	},
+	"UpdateClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		c := *f.client
+		c.Name = "stolen"
+		return only(db.UpdateClient(ctx, &c))
+	},
+	"DeleteClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteClient(ctx, f.client.ClientID))
+	},
+	"CreateSigningKey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateSigningKey(ctx, &storage.SigningKey{Owned: f.key.Owned, KID: "new", Alg: "ES256"}))
+	},
+	"SigningKeys": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return rows(db.SigningKeys(ctx)) },
+	"SigningKey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.SigningKey(ctx, f.key.KID))
+	},
+	"RetireSigningKey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RetireSigningKey(ctx, f.key.ID, time.Now(), time.Now()))
+	},
+	"RetireSigningKeys": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RetireSigningKeys(ctx, f.key.Alg, uuid.Nil, time.Now(), time.Now()))
+	},
+	"RevokeSigningKey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RevokeSigningKey(ctx, f.key.KID))
+	},
+	"CreateInteraction": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateInteraction(ctx, &storage.Interaction{Owned: f.user.Owned, Digest: uuid.NewString(), ExpiresAt: time.Now()}))
+	},
+	"Interaction": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Interaction(ctx, f.interaction))
+	},
+	"InteractionAuthenticated": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.InteractionAuthenticated(ctx, f.interaction, uuid.New(), time.Now()))
+	},
+	"InteractionConsented": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.InteractionConsented(ctx, f.interaction, []string{"x"}, time.Now()))
+	},
+	"RefuseInteraction": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RefuseInteraction(ctx, f.interaction, "access_denied"))
+	},
+	"SpendInteraction": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendInteraction(ctx, f.interaction))
+	},
+	"Consent": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Consent(ctx, f.user.ID, f.client.ClientID))
+	},
+	"SaveConsent": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SaveConsent(ctx, f.user.ID, f.client.ClientID, []string{"x"}))
+	},
+	"DeleteConsent": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteConsent(ctx, f.user.ID, f.client.ClientID))
+	},
+	"CreateCode": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateCode(ctx, &storage.Code{Owned: f.user.Owned, Digest: uuid.NewString(), ExpiresAt: time.Now()}))
+	},
+	"Code": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return row(db.Code(ctx, f.code)) },
+	"SpendCode": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendCode(ctx, f.code))
+	},
+	"CreateGrant": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateGrant(ctx, &storage.Grant{Owned: f.user.Owned, ExpiresAt: time.Now()}))
+	},
+	"RevokeGrant": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RevokeGrant(ctx, f.grant.ID))
+	},
+	"RevokeGrantsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RevokeGrantsOfUser(ctx, f.user.ID))
+	},
+	"RevokeGrantsOfUserAndClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RevokeGrantsOfUserAndClient(ctx, f.user.ID, f.client.ClientID))
+	},
+	"CreateAccessToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateAccessToken(ctx, &storage.AccessToken{Owned: f.user.Owned, Digest: uuid.NewString(), ExpiresAt: time.Now()}))
+	},
+	"AccessToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		own, _, err := db.AccessToken(ctx, f.ownAccess)
+		if err == nil || own != nil {
+			return 1, err
+		}
+		t, _, err := db.AccessToken(ctx, f.access)
+		return row(t, err)
+	},
+	"AccessTokenWithUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		t, _, _, err := db.AccessTokenWithUser(ctx, f.access)
+		return row(t, err)
+	},
+	"RevokeAccessToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(errors.Join(db.RevokeAccessToken(ctx, f.access), db.RevokeAccessToken(ctx, f.ownAccess)))
+	},
+	"CreateRefreshToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateRefreshToken(ctx, &storage.RefreshToken{
+			Owned: f.user.Owned, Digest: uuid.NewString(), GrantID: f.grant.ID, ExpiresAt: time.Now().Add(minute),
+		}))
+	},
+	"RefreshToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		t, _, err := db.RefreshToken(ctx, f.refresh)
+		return row(t, err)
+	},
+	"SpendRefreshToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendRefreshToken(ctx, f.refresh, nil))
+	},
+	"CreatePAR": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreatePAR(ctx, &storage.PAR{Owned: f.user.Owned, Digest: uuid.NewString(), ExpiresAt: time.Now()}))
+	},
+	"PAR": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return row(db.PAR(ctx, f.par)) },
+	"SpendPAR": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendPAR(ctx, f.par))
+	},
+	// The same jti of a client of the same name is another one.
+	"UseJTI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.UseJTI(ctx, f.client.ClientID, "jti-1", time.Now().Add(minute)))
+	},
+	"AppendAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.AppendAudit(ctx, &storage.AuditEvent{Owned: f.user.Owned, Actor: "x", Action: "y"}))
+	},
+	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return rows(db.ListAudit(ctx, 0)) },
+	"CreateUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateUpstreamProvider(ctx, &storage.UpstreamProvider{Owned: f.user.Owned, Name: "new"}))
+	},
+	"UpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UpstreamProvider(ctx, f.provider.Name))
+	},
+	"CreateUpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateUpstreamAccount(ctx, &storage.UpstreamAccount{
+			UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-2",
+		}))
+	},
+	"UpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID))
+	},
+}
+
+// other is 1 if what was found is the very row that belongs to somebody else.
+func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
+	if found != nil && id(found) == theirs {
+		return 1
+	}
+	return 0
+}
+
+// unharmed are the methods for which there being nothing to do is not an error.
+var unharmed = []string{
+	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
+	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
+	"UseJTI", "ListAudit",
+}
+
+// asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.
+var asksEverywhere = map[string]string{
+	"Ping":                    "a sign of life",
+	"CreateOrganization":      "there is none yet",
+	"OrganizationByID":        "of a row that says which it belongs to",
+	"OrganizationBySlug":      "it is how the organization of a request is found",
+	"ListOrganizations":       "for operators of the installation",
+	"OperatorExists":          "whether anybody can operate the installation at all",
+	"CreateVerificationToken": "the link that makes the first operator belongs to no organization",
+	"VerificationToken":       "as above",
+	"SpendVerificationToken":  "as above",
+	"EndVerificationTokens":   "as above",
+	"CheckMasterKey":          "the installation has one master key",
+	"purge":                   "a job",
+	"forgetAnswers":           "a job",
+}
+
+// noQuestion are the exported methods with a context that ask about rows through others, or not at all.
+var noQuestion = []string{
+	"InTx", "Migrate", "MigrationStatus", "PendingMigrations", "Purge",
+	"ServerVersion", "MasterKeyKnown", "ClockSkew", "LosesPreparedStatements", // of the database itself, for doctor
+}
+
+func TestNoMethodReachesIntoAnotherOrganization(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		ours, theirs := storagetest.Org(t, db, "ours"), storagetest.Org(t, db, "theirs")
+		f := newFixture(t, db, theirs, "alice")
+		before := everything(t, db, theirs, f)
+
+		for name, try := range trespasses {
+			found, err := try(db, ours, f)
+			switch {
+			case found > 0:
+				t.Errorf("%s gave away %d of another organization's", name, found)
+			case slices.Contains(unharmed, name):
+				if err != nil && !errors.Is(err, storage.ErrNotFound) {
+					t.Errorf("%s: %v", name, err)
+				}
+			case !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, storage.ErrSpent) && !errors.Is(err, storage.ErrForeign):
+				t.Errorf("%s answers %v", name, err)
+			}
+		}
+		if after := everything(t, db, theirs, f); !reflect.DeepEqual(before, after) {
+			t.Errorf("something was changed.\nbefore: %+v\nafter:  %+v", before, after)
+		}
+		// What was tried in vain works for its own organization, so the trying was worth something.
+		for _, name := range []string{"User", "UserByLogin", "Client", "Code", "AccessToken", "RefreshToken", "Interaction", "PAR", "Consent"} {
+			if _, err := trespasses[name](db, theirs, f); name != "AccessToken" && err != nil {
+				t.Errorf("%s in its own organization: %v", name, err)
+			}
+		}
+	})
+}
+
+// everything reads whatever the other organization might have changed.
+func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) []any {
+	t.Helper()
+	var all []any
+	add := func(rows ...any) {
+		if err, _ := rows[len(rows)-1].(error); err != nil {
+			t.Fatalf("read %T: %v", rows[0], err)
+		}
+		all = append(all, rows[:len(rows)-1]...)
+	}
+	list := func(rows any, err error) { add(rows, err) }
+	user, err := db.ListUsers(ctx, uuid.Nil, 0)
+	list(user, err)
+	roles, err := db.RolesOf(ctx, f.user.ID)
+	list(roles, err)
+	permissions, err := db.PermissionsOf(ctx, f.user.ID)
+	list(permissions, err)
+	session, sessionUser, err := db.SessionByToken(ctx, f.session.Token)
+	add(*session, *sessionUser, err)
+	clients, err := db.ListClients(ctx, "", 0)
+	list(clients, err)
+	keys, err := db.SigningKeys(ctx)
+	list(keys, err)
+	interaction, err := db.Interaction(ctx, f.interaction)
+	add(*interaction, err)
+	consent, err := db.Consent(ctx, f.user.ID, f.client.ClientID)
+	add(*consent, err)
+	code, err := db.Code(ctx, f.code)
+	add(*code, err)
+	access, grant, err := db.AccessToken(ctx, f.access)
+	add(*access, *grant, err)
+	own, _, err := db.AccessToken(ctx, f.ownAccess)
+	add(*own, err)
+	refresh, _, err := db.RefreshToken(ctx, f.refresh)
+	add(*refresh, err)
+	par, err := db.PAR(ctx, f.par)
+	add(*par, err)
+	audit, err := db.ListAudit(ctx, 0)
+	list(audit, err)
+	provider, err := db.UpstreamProvider(ctx, f.provider.Name)
+	add(*provider, err)
+	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID)
+	add(*account, err)
+	return all
+}
+
+func TestWithoutAnOrganizationNothingIsAsked(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		ctx := storagetest.Org(t, db, "acme")
+		f := newFixture(t, db, ctx, "alice")
+		before := everything(t, db, ctx, f)
+		for name, try := range trespasses {
+			if found, err := try(db, context.Background(), f); !errors.Is(err, storage.ErrNoTenant) || found > 0 {
+				t.Errorf("%s answers %d, %v", name, found, err)
+			}
+		}
+		if !reflect.DeepEqual(before, everything(t, db, ctx, f)) {
+			t.Error("something was changed")
+		}
+	})
+}
+
+func TestEveryMethodIsTriedAsAnotherOrganization(t *testing.T) {
+	methods := reflect.TypeFor[*storage.DB]()
+	asks := reflect.TypeFor[context.Context]()
+	seen := make(map[string]bool)
+	for i := range methods.NumMethod() {
+		m := methods.Method(i)
+		if m.Type.NumIn() < 2 || m.Type.In(1) != asks {
+			continue
+		}
+		seen[m.Name] = true
+		_, tried := trespasses[m.Name]
+		_, everywhere := asksEverywhere[m.Name]
+		if n := count(tried, everywhere, slices.Contains(noQuestion, m.Name)); n != 1 {
+			t.Errorf("%s must be in exactly one of the lists above, and is in %d", m.Name, n)
+		}
+	}
+	for name := range trespasses {
+		if !seen[name] {
+			t.Errorf("there is no method %s", name)
+		}
+	}
+}
+
+func count(conditions ...bool) (n int) {
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
+}
+
+// everywhere is found in the source, so that nobody reaches for it in passing.
+func TestOnlyThoseWhoMustAskEverywhere(t *testing.T) {
+	var callers []string
+	files := token.NewFileSet()
+	packages, err := parser.ParseDir(files, ".", func(f fs.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pkg := range packages {
+		for _, file := range pkg.Files {
+			for _, decl := range file.Decls {
+				f, ok := decl.(*ast.FuncDecl)
+				if !ok {
+					continue
+				}
+				ast.Inspect(f, func(n ast.Node) bool {
+					s, ok := n.(*ast.SelectorExpr)
+					if !ok {
+						return true
+					}
+					if s.Sel.Name == "everywhere" {
+						callers = append(callers, f.Name.Name)
+					}
+					// The builder and the pools are reached through a query, which is scoped or says that it is not.
+					if name := f.Name.Name; s.Sel.Name == "run" && name != "scoped" && name != "everywhere" ||
+						s.Sel.Name == "builder" && !slices.Contains([]string{"Open", "of", "create", "createOnce"}, name) {
+						t.Errorf("%s: %s goes past scoped and everywhere", files.Position(s.Pos()), name)
+					}
+					return true
+				})
+			}
+		}
+	}
+	slices.Sort(callers)
+	want := make([]string, 0, len(asksEverywhere))
+	for name := range asksEverywhere {
+		want = append(want, name)
+	}
+	slices.Sort(want)
+	if !slices.Equal(callers, want) {
+		t.Errorf("everywhere is called by %v, want %v", callers, want)
+	}
+}
+
+func TestAnIDThatIsNoneNamesNothing(t *testing.T) {
+	id := uuid.New()
+	if got, err := storage.ParseID(id.String()); err != nil || got != id {
+		t.Errorf("ParseID(%s) = %v, %v", id, got, err)
+	}
+	for _, text := range []string{
+		"", "1", "' OR 1=1 --", "zzz' OR 1=1", id.String() + " ", "{" + id.String() + "}", "urn:uuid:" + id.String(),
+		strings.ReplaceAll(id.String(), "-", ""), uuid.Nil.String(), strings.Repeat("a", 36), strings.Repeat("a", 10<<10),
+		secret.Digest("x"),
+	} {
+		if _, err := storage.ParseID(text); !isNotFound(err) {
+			t.Errorf("ParseID(%.50q): %v", text, err)
+		}
+	}
+}
