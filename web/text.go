@@ -59,7 +59,6 @@ var englishTexts = map[string]string{
 	"error.back":        "Back to the application",
 	"error.code":        "Code",
 	"error.request":     "Request id",
-	"error.help":        "If you ask for help, give these along:",
 	"error.internal":    "Something went wrong on our side. Please try again; if it happens again, tell whoever runs this service.",
 	"error.unavailable": "The service cannot answer right now. Please try again in a moment.",
 	"error.busy":        "Many people are signing in right now. Please try again in a moment.",
