@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,3 +130,5 @@ func eventually(t testing.TB, what string, holds func() bool) {
 		}
 	}
 }
+
+func containsSecret(text string) bool { return strings.Contains(text, "hunter2") }

@@ -80,21 +80,26 @@ func (db *DB) openSQLite(ctx context.Context, path string) (gorm.Dialector, erro
 	return gormlite.OpenDB(bound{writer}), nil
 }
 
-// createPrivately makes the database file and its folder for nobody but their owner. SQLite gives its other files the mode
-// of the first.
+// createPrivately makes the files of a database for nobody but their owner, and so its folder if there is none. SQLite would
+// make the log and its index with the mode of the day.
 func createPrivately(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
 	}
-	return file.Close()
+	return nil
 }
 
 func openSQLitePool(path string, p purpose) (*sql.DB, error) {
-	options := url.Values{"_timefmt": {sqliteTime}}
+	options := url.Values{"_timefmt": {sqliteTime}, "modeof": {path}}
 	pragmas := []string{
 		"busy_timeout(5000)", // first: the others may have to wait
 		"foreign_keys(ON)",
@@ -113,7 +118,10 @@ func openSQLitePool(path string, p purpose) (*sql.DB, error) {
 	for _, p := range pragmas {
 		options.Add("_pragma", p)
 	}
-	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: options.Encode()}
+	dsn := url.URL{
+		Scheme: "file", Path: filepath.ToSlash(path),
+		RawQuery: strings.ReplaceAll(options.Encode(), "+", "%20"), // SQLite does not read + as a space
+	}
 	connector, err := (&sqlite.SQLite{}).OpenConnector(dsn.String())
 	if err != nil {
 		return nil, err
