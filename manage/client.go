@@ -236,7 +236,8 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 	var made secret.Text
 	_, err := o.changeClient(ctx, clientID, "client.rotate_secret", func(client *storage.Client) (map[string]any, error) {
 		if !bySecret(client.AuthMethod) {
-			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: "a client that authenticates by " + client.AuthMethod + " has no secret"}
+			message := "a client that authenticates by " + client.AuthMethod + " has no secret"
+			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: message}
 		}
 		old := client.SecretDigest
 		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = nil, nil, nil

@@ -122,7 +122,7 @@ func TestAClientThatWouldNotWorkOrNotBeSafeIsRefused(t *testing.T) {
 			"a service with offline":       {service(), func(s *spec) { s.Scope = "offline_access" }, []string{"scope"}},
 			"a service without a secret":   {service(), func(s *spec) { s.AuthMethod = "none" }, []string{"grant_types"}},
 			"a scope with quotes":          {web(), func(s *spec) { s.Scope = `openid "x"` }, []string{"scope"}},
-			"a scope twice":                {web(), func(s *spec) { s.Scope = "openid openid" }, []string{"scope"}},
+			"a scope twice":                {web(), func(s *spec) { s.Scope = strings.Repeat("openid ", 2) }, []string{"scope"}},
 			"51 scopes":                    {web(), func(s *spec) { s.Scope = strings.Join(numbered(51, "s%d"), " ") }, []string{"scope"}},
 			"an endless scope":             {web(), func(s *spec) { s.Scope = strings.Repeat("s", 129) }, []string{"scope"}},
 			"no keys":                      {web(), func(s *spec) { s.AuthMethod = "private_key_jwt" }, []string{"jwks"}},

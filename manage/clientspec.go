@@ -87,7 +87,7 @@ func ParseClientSpec(body []byte) (ClientSpec, error) {
 	known := make(map[string]json.RawMessage)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		raw := members[name]
-		if ownMember(name) {
+		if slices.Contains(ownMembers, name) {
 			known[name] = raw
 			continue
 		}
@@ -119,15 +119,11 @@ func ParseClientSpec(body []byte) (ClientSpec, error) {
 	return ClientSpec(spec), nil
 }
 
-// ownMember reports whether a member has a field in ClientSpec.
-func ownMember(name string) bool {
-	switch name {
-	case "client_name", "redirect_uris", "post_logout_redirect_uris", "token_endpoint_auth_method", "grant_types", "response_types", "response_modes", "scope",
-		"audience", "id_token_signed_response_alg", "access_token_format", "skip_consent", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri",
-		"contacts":
-		return true
-	}
-	return false
+// ownMembers have a field in ClientSpec.
+var ownMembers = []string{
+	"client_name", "redirect_uris", "post_logout_redirect_uris", "token_endpoint_auth_method", "grant_types",
+	"response_types", "response_modes", "scope", "audience", "id_token_signed_response_alg", "access_token_format",
+	"skip_consent", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
 }
 
 // MarshalJSON writes the metadata as one object.
@@ -370,7 +366,7 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any) {
 	case "client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at", "registration_access_token", "registration_client_uri":
 		c.add(name, "it is given by the server")
 	default:
-		if registered(name) {
+		if slices.Contains(unsupportedMembers, name) {
 			c.add(name, "it is not supported")
 		} else {
 			c.add(name, "it is not a member of client metadata that is known")
@@ -378,20 +374,20 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any) {
 	}
 }
 
-// registered reports whether a name stands in IANA's registry of OAuth dynamic client registration metadata, for the sake of
-// a better message.
-func registered(name string) bool {
-	return slices.Contains([]string{
-		"software_statement", "sector_identifier_uri", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc", "userinfo_signed_response_alg",
-		"userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc", "request_object_signing_alg", "request_object_encryption_alg",
-		"request_object_encryption_enc", "request_uris", "require_signed_request_object", "require_pushed_authorization_requests", "tls_client_auth_subject_dn",
-		"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
-		"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg", "authorization_encrypted_response_alg",
-		"authorization_encrypted_response_enc", "introspection_signed_response_alg", "introspection_encrypted_response_alg",
-		"introspection_encrypted_response_enc", "authorization_details_types", "frontchannel_logout_uri", "frontchannel_logout_session_required",
-		"backchannel_logout_uri", "backchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
-		"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
-	}, name)
+// unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
+// here: they are listed for the sake of a better message.
+var unsupportedMembers = []string{
+	"software_statement", "sector_identifier_uri", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
+	"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
+	"request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc", "request_uris",
+	"require_signed_request_object", "require_pushed_authorization_requests", "tls_client_auth_subject_dn",
+	"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
+	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
+	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "introspection_signed_response_alg",
+	"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_details_types",
+	"frontchannel_logout_uri", "frontchannel_logout_session_required", "backchannel_logout_uri",
+	"backchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
+	"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
 }
 
 // apply writes a complete, valid spec into a client's row.
@@ -424,12 +420,24 @@ func (s ClientSpec) apply(client *storage.Client) {
 // SpecOf returns what a client is.
 func SpecOf(client *storage.Client) ClientSpec {
 	s := ClientSpec{
-		Name: client.Name, AuthMethod: client.AuthMethod, RedirectURIs: slices.Clone(client.RedirectURIs),
-		PostLogoutRedirectURIs: slices.Clone(client.PostLogoutRedirectURIs), GrantTypes: slices.Clone(client.GrantTypes),
-		ResponseTypes: slices.Clone(client.ResponseTypes), ResponseModes: slices.Clone(client.ResponseModes), Scope: strings.Join(client.Scopes, " "),
-		Audience: slices.Clone(client.Audience), IDTokenAlg: client.IDTokenAlg, AccessTokenFormat: client.AccessTokenFormat, SkipConsent: client.SkipConsent,
-		JWKSURI: text(client.JWKSURI), ClientURI: text(client.ClientURI), LogoURI: text(client.LogoURI), PolicyURI: text(client.PolicyURI),
-		TosURI: text(client.TosURI), Metadata: maps.Clone(client.Metadata),
+		Name:                   client.Name,
+		RedirectURIs:           slices.Clone(client.RedirectURIs),
+		PostLogoutRedirectURIs: slices.Clone(client.PostLogoutRedirectURIs),
+		AuthMethod:             client.AuthMethod,
+		GrantTypes:             slices.Clone(client.GrantTypes),
+		ResponseTypes:          slices.Clone(client.ResponseTypes),
+		ResponseModes:          slices.Clone(client.ResponseModes),
+		Scope:                  strings.Join(client.Scopes, " "),
+		Audience:               slices.Clone(client.Audience),
+		IDTokenAlg:             client.IDTokenAlg,
+		AccessTokenFormat:      client.AccessTokenFormat,
+		SkipConsent:            client.SkipConsent,
+		JWKSURI:                text(client.JWKSURI),
+		ClientURI:              text(client.ClientURI),
+		LogoURI:                text(client.LogoURI),
+		PolicyURI:              text(client.PolicyURI),
+		TosURI:                 text(client.TosURI),
+		Metadata:               maps.Clone(client.Metadata),
 	}
 	if client.JWKS != nil {
 		s.JWKS = json.RawMessage(*client.JWKS)

@@ -45,8 +45,9 @@ func (o *Operators) ensureDemo(ctx context.Context, base string) error {
 	client, err := o.db.Client(ctx, DemoClient)
 	if errors.Is(err, storage.ErrNotFound) {
 		_, _, err = o.createClient(ctx, DemoClient, ClientSpec{
-			Name: "Demo", AuthMethod: AuthNone, RedirectURIs: redirects, PostLogoutRedirectURIs: afterLogout, GrantTypes: []string{GrantCode, GrantRefresh},
-			Scope: "openid profile email address phone offline_access",
+			Name: "Demo", AuthMethod: AuthNone, RedirectURIs: redirects, PostLogoutRedirectURIs: afterLogout,
+			GrantTypes: []string{GrantCode, GrantRefresh},
+			Scope:      "openid profile email address phone offline_access",
 		})
 		if !errors.Is(err, storage.ErrConflict) {
 			return err

@@ -153,7 +153,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 		alice, err := o.CreateUser(ctx, manage.NewUser{
 			Username: "alice", Email: "Alice@Example.com", FullName: "Alice Doe", Password: goodPassword, Verified: true, Roles: []string{"operator"},
 			Metadata: map[string]any{
-				"given_name": "Alice", "phone_number": "+15551234", "phone_number_verified": true, "address": map[string]any{"locality": "Delft"}, "employee": 7.0,
+				"given_name": "Alice", "phone_number": "+15551234", "phone_number_verified": true, "address": map[string]any{"locality": "Delft"}, "employee": 7.0, "picture": "https://example.com/a.png",
 			},
 		})
 		must(t, err)
@@ -212,7 +212,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 			"iss": "https://evil.example", "sub": "x", "aud": "x", "exp": 1.0, "email_verified": true, "email": "x@y.example", "acr": "x", "amr": []any{"mfa"}, "roles": []any{"operator"},
 			"ROLES": []any{"operator"}, "groups": []any{}, "name": "x", "preferred_username": "root", "updated_at": 1.0, "scope": "x", "client_id": "x", "sid": "x", "cnf": map[string]any{},
 			"": "x", "a\nb": "x", "given_name": 7.0, "family_name": "", "phone_number_verified": "true", "address": "Delft", "nickname": nil, "x": strings.Repeat("x", 17<<10),
-			"locale": []any{"nl"},
+			"locale": []any{"nl"}, "picture": "javascript:alert(1)", "website": "http://example.com/", "profile": 7.0,
 		} {
 			_, err := o.CreateUser(ctx, manage.NewUser{Email: "carol@example.com", Password: goodPassword, Metadata: map[string]any{name: value}})
 			complains(t, name, err, "metadata")

@@ -15,9 +15,10 @@ const operatorDescription = "May do everything in this organization."
 
 // reservedSlugs would be mistaken for parts of the product where a slug stands in an address or in front of a host name.
 var reservedSlugs = []string{
-	"account", "admin", "api", "assets", "auth", "authorize", "console", "consent", "dev", "device", "docs", "forgot", "healthz", "keizer", "livez", "login", "logout",
-	"logged-out", "mail", "metrics", "new", "null", "o", "oauth2", "playground", "readyz", "register", "reset", "root", "setup", "signup", "static", "status", "system",
-	"token", "userinfo", "verify", "well-known", "www",
+	"account", "admin", "api", "assets", "auth", "authorize", "console", "consent", "dev", "device", "docs", "forgot",
+	"healthz", "keizer", "livez", "login", "logout", "logged-out", "mail", "metrics", "new", "null", "o", "oauth2",
+	"playground", "readyz", "register", "reset", "root", "setup", "signup", "static", "status", "system", "token",
+	"userinfo", "verify", "well-known", "www",
 }
 
 // checkSlug says what is wrong with the name that an organization has in addresses. It may come to be the label of a host

@@ -116,7 +116,8 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 		return nil, nil, err
 	}
 	operator := NewUser{
-		Username: form.Username, Email: form.Email, FullName: form.FullName, Password: form.Password, Verified: true, Roles: []string{storage.OperatorRole},
+		Username: form.Username, Email: form.Email, FullName: form.FullName, Password: form.Password,
+		Verified: true, Roles: []string{storage.OperatorRole},
 	}
 	wrong := []error{operator.check()}
 	var set *keys.Set
@@ -139,12 +140,9 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 	var home *storage.Organization
 	var user *storage.User
 	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
-		if err := o.db.SpendVerificationToken(ctx, secret.Digest(token), setupType); err != nil {
-			return err
-		}
-		// Two links, made at the same time, may both be alive. Whoever ends the other's first is the only one left to look
-		// whether there is an operator, for the other has to wait until this transaction is over.
-		if err := o.db.EndVerificationTokens(ctx, setupType); err != nil {
+		// Several links, made at the same time, may all be alive. Whoever spends his spends them all, so everybody else has to
+		// wait until this transaction is over, and is too late then.
+		if err := o.db.SpendVerificationTokens(ctx, secret.Digest(token), setupType); err != nil {
 			return err
 		}
 		exists, err := o.db.OperatorExists(ctx)

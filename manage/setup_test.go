@@ -324,16 +324,16 @@ func TestATokenIsShownAndEndedByItsText(t *testing.T) {
 			if (name != "a client's own") != (found["username"] == "alice") {
 				t.Errorf("%s: of %v", name, found["username"])
 			}
-			inactive(t, o, two, c.token)
+			o.inactive(t, two, c.token)
 			if err := o.Revoke(two, c.token); !errors.Is(err, storage.ErrNotFound) {
 				t.Errorf("%s: another organization ends it: %v", name, err)
 			}
 		}
 		for _, text := range []string{"", "x", spent, secret.New(secret.AccessToken), secret.New(secret.Code), opaque[:len(opaque)-1], "eyJ.x", strings.Repeat(".", 1<<20)} {
-			inactive(t, o, ctx, text)
+			o.inactive(t, ctx, text)
 		}
 		must(t, o.Revoke(ctx, opaque))
-		inactive(t, o, ctx, opaque)
+		o.inactive(t, ctx, opaque)
 		if err := o.Revoke(ctx, opaque); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("ended twice: %v", err)
 		}
@@ -342,7 +342,7 @@ func TestATokenIsShownAndEndedByItsText(t *testing.T) {
 		}
 		must(t, o.Revoke(ctx, refresh))
 		for _, text := range []string{refresh, jwt} {
-			inactive(t, o, ctx, text)
+			o.inactive(t, ctx, text)
 		}
 		must(t, o.Revoke(ctx, own))
 		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "user.create", "token.revoke", "token.revoke", "token.revoke"}) {
@@ -360,7 +360,7 @@ func TestATokenIsShownAndEndedByItsText(t *testing.T) {
 	})
 }
 
-func inactive(t testing.TB, o replica, ctx context.Context, token string) {
+func (o replica) inactive(t testing.TB, ctx context.Context, token string) {
 	t.Helper()
 	found, err := o.Introspect(ctx, token)
 	if err != nil || len(found) != 1 || found["active"] != false {
@@ -381,6 +381,6 @@ func TestAPersonSwitchedOffHasNoTokens(t *testing.T) {
 			Digest: secret.Digest(token), GrantID: &grant.ID, ClientID: "app", Subject: user.ID.String(), Format: "opaque", ExpiresAt: later,
 		}))
 		must(t, o.db.SetUserActive(ctx, user.ID, false))
-		inactive(t, o, ctx, token)
+		o.inactive(t, ctx, token)
 	})
 }

@@ -42,8 +42,8 @@ func (o *Operators) introspect(ctx context.Context, token string) (map[string]an
 		}
 		grant = of
 		found = map[string]any{
-			"token_type": "Bearer", "client_id": access.ClientID, "sub": access.Subject, "scope": strings.Join(access.Scope, " "), "exp": access.ExpiresAt.Unix(),
-			"iat": access.CreatedAt.Unix(), "access_token_format": access.Format,
+			"token_type": "Bearer", "client_id": access.ClientID, "sub": access.Subject, "scope": strings.Join(access.Scope, " "),
+			"exp": access.ExpiresAt.Unix(), "iat": access.CreatedAt.Unix(), "access_token_format": access.Format,
 		}
 		if len(access.Audience) > 0 {
 			found["aud"] = access.Audience

@@ -20,7 +20,7 @@ type NewUser struct {
 	Password                  secret.Text
 	// Verified says that the e-mail address is known to be theirs.
 	Verified bool
-	// Roles are names of roles of the organization. The system role "operator" is always among them.
+	// Roles are names of roles that the organization has. It always has "operator".
 	Roles []string
 	// Metadata holds claims about the person under their standard names (OpenID Connect Core 1.0 §5.1), and the
 	// organization's own.
@@ -31,16 +31,19 @@ const maxMetadata = 16 << 10 // bytes
 
 // reservedClaims are decided by the provider, or have a column of their own: nobody's metadata says them (S-088).
 var reservedClaims = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "nonce", "auth_time", "at_hash", "c_hash", "s_hash", "acr", "amr", "sid", "events", "cnf", "act",
-	"may_act", "client_id", "scope", "scp", "active", "token_type", "authorization_details", "org_id", "org", "tenant", "roles", "role", "groups", "permissions",
-	"entitlements", "email", "email_verified", "name", "preferred_username", "username", "updated_at",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "nonce", "auth_time", "at_hash", "c_hash", "s_hash", "acr",
+	"amr", "sid", "events", "cnf", "act", "may_act", "client_id", "scope", "scp", "active", "token_type",
+	"authorization_details", "org_id", "org", "tenant", "roles", "role", "groups", "permissions", "entitlements", "email",
+	"email_verified", "name", "preferred_username", "username", "updated_at",
 }
 
 // The standard claims that metadata may say, by the type that their reader expects (OpenID Connect Core 1.0 §5.1).
 var (
 	textClaims = []string{
-		"given_name", "family_name", "middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo", "locale", "phone_number",
+		"given_name", "family_name", "middle_name", "nickname", "gender", "birthdate", "zoneinfo", "locale",
+		"phone_number",
 	}
+	linkClaims    = []string{"profile", "picture", "website"}
 	truthClaims   = []string{"phone_number_verified"}
 	addressClaims = []string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
 )
@@ -112,6 +115,10 @@ func checkMetadata(metadata map[string]any) (wrong []string) {
 		case slices.Contains(textClaims, name):
 			if text, ok := value.(string); !ok || text == "" {
 				wrong = append(wrong, fmt.Sprintf("the claim %q must be a text", name))
+			}
+		case slices.Contains(linkClaims, name):
+			if text, ok := value.(string); !ok || checkLink(text) != nil {
+				wrong = append(wrong, fmt.Sprintf("the claim %q must be an https address", name))
 			}
 		case slices.Contains(truthClaims, name):
 			if _, ok := value.(bool); !ok {

@@ -277,6 +277,7 @@ var asksEverywhere = map[string]string{
 	"CreateVerificationToken": "the link that makes the first operator belongs to no organization",
 	"VerificationToken":       "as above",
 	"SpendVerificationToken":  "as above",
+	"SpendVerificationTokens": "as above",
 	"EndVerificationTokens":   "as above",
 	"CheckMasterKey":          "the installation has one master key",
 	"purge":                   "a job",

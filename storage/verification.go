@@ -51,6 +51,34 @@ func (db *DB) SpendVerificationToken(ctx context.Context, digest, kind string) e
 	})
 }
 
+// SpendVerificationTokens uses a token up, and with it every other of its type, dead or alive. It is one statement, so that
+// those who come with different ones wait for one another in one order, and the later find nothing left: ErrSpent.
+func (db *DB) SpendVerificationTokens(ctx context.Context, digest, kind string) error {
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.everywhere(ctx, writing, "spend verification tokens", func(q *query) error {
+			rows, err := q.pool.QueryContext(q.ctx, `UPDATE verification_tokens SET used_at = $1
+				WHERE type = $2 AND used_at IS NULL RETURNING token, expires_at`, q.now, kind)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			spent := false
+			for rows.Next() {
+				var token string
+				var ends time.Time
+				if err := rows.Scan(&token, &ends); err != nil {
+					return err
+				}
+				spent = spent || token == digest && ends.After(q.now)
+			}
+			if err := rows.Err(); err != nil || spent {
+				return err
+			}
+			return ErrSpent
+		})
+	})
+}
+
 // EndVerificationTokens makes every unused token of a type useless.
 func (db *DB) EndVerificationTokens(ctx context.Context, kind string) error {
 	return db.everywhere(ctx, writing, "end verification tokens", func(q *query) error {

@@ -23,8 +23,11 @@ var ErrFetch = errors.New("the address could not be fetched")
 // failure is an ErrFetch that remembers its cause.
 type failure struct{ cause error }
 
-func (*failure) Error() string           { return ErrFetch.Error() }
-func (*failure) Is(target error) bool    { return target == ErrFetch }
+func (*failure) Error() string { return ErrFetch.Error() }
+
+// Is makes errors.Is(err, ErrFetch) true.
+func (*failure) Is(target error) bool { return target == ErrFetch }
+
 func fail(format string, a ...any) error { return &failure{cause: fmt.Errorf(format, a...)} }
 
 // Cause returns why a fetch failed. It is for the operator's log alone: it tells what stands in the network of this machine.

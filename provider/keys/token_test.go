@@ -55,7 +55,9 @@ func verifies(public crypto.PublicKey, text string) bool {
 	if len(parts) != 3 {
 		return false
 	}
-	var header struct{ Alg string }
+	var header struct {
+		Alg string `json:"alg"`
+	}
 	rawHeader, err := b64.DecodeString(parts[0])
 	if err != nil || json.Unmarshal(rawHeader, &header) != nil {
 		return false
@@ -417,9 +419,10 @@ func FuzzJWTVerify(f *testing.F) {
 			}
 			if _, err := checkAssertion(parsed.claims, client, issuer, now); err == nil {
 				var claims struct {
-					Iss, Sub string
-					Aud      any
-					Exp      int64
+					Iss string `json:"iss"`
+					Sub string `json:"sub"`
+					Aud any    `json:"aud"`
+					Exp int64  `json:"exp"`
 				}
 				if err := json.Unmarshal(got, &claims); err != nil || claims.Iss != client || claims.Sub != client || claims.Aud != issuer || claims.Exp <= now.Unix()-10 {
 					t.Fatalf("accepted claims %s: %v", got, err)
