@@ -419,9 +419,8 @@ func TestAFormThatIsNotCompleteIsAnsweredBesideItsFields(t *testing.T) {
 		"longer than any password": {"alice", strings.Repeat("x", password.MaxLength+1)}, "longer than any user name": {strings.Repeat("x", maxLogin+1), "x"},
 	} {
 		answer := g.post("/login?interaction="+g.id, url.Values{"csrf_token": {g.token()}, "username": {c.login}, "password": {c.password}})
-		body, err := io.ReadAll(answer.Body)
-		if err != nil || answer.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), says) {
-			t.Errorf("%d %s, %v", answer.StatusCode, body, err)
+		if answer.status != http.StatusBadRequest || !strings.Contains(answer.body, says) {
+			t.Errorf("%d %s", answer.status, answer.body)
 		}
 	}
 	if events := r.audit(ctx); events[0].Action == "user.sign_in_failed" {
@@ -463,8 +462,8 @@ func TestCancelAnswersTheApplicationAndSendsNoPassword(t *testing.T) {
 	if r.audit(ctx)[0].Action != "user.sign_in_cancelled" {
 		t.Errorf("the audit says %+v", r.audit(ctx)[0])
 	}
-	form := page.Body[strings.Index(page.Body, `class="after"`):]
-	if strings.Contains(form, `name="password"`) {
+	_, form, ok := strings.Cut(page.Body, `class="after"`)
+	if !ok || strings.Contains(form, `name="password"`) {
 		t.Error("the password goes along")
 	}
 }
@@ -553,8 +552,8 @@ func TestAnInteractionIsWorthNothingInAnotherBrowser(t *testing.T) {
 	answer := victim.post("/login?interaction="+attacker.id, url.Values{
 		"csrf_token": {victim.token()}, "username": {"alice"}, "password": {rightPassword},
 	})
-	if answer.StatusCode != http.StatusForbidden {
-		t.Errorf("posted: %d", answer.StatusCode)
+	if answer.status != http.StatusForbidden {
+		t.Errorf("posted: %d", answer.status)
 	}
 	if got := attacker.interaction(); got.SessionID != nil || got.AuthenticatedAt != nil {
 		t.Errorf("the attacker's request has the victim's session: %+v", got)
@@ -562,9 +561,11 @@ func TestAnInteractionIsWorthNothingInAnotherBrowser(t *testing.T) {
 }
 
 // token is that of the login page's form.
-func (g *guest) token() string {
+func (g *guest) token() string { g.room.t.Helper(); return g.tokenOf(g.login()) }
+
+func (g *guest) tokenOf(page *formbrowser.Page) string {
 	g.room.t.Helper()
-	match := regexp.MustCompile(`name="csrf_token" value="([^"]*)"`).FindStringSubmatch(g.login().Body)
+	match := regexp.MustCompile(`name="csrf_token" value="([^"]*)"`).FindStringSubmatch(page.Body)
 	if match == nil {
 		g.room.t.Fatal("the page has no token")
 	}
@@ -572,7 +573,7 @@ func (g *guest) token() string {
 }
 
 // post sends a form as some program would that has the browser's cookies. Headers come in pairs.
-func (g *guest) post(path string, form url.Values, headers ...string) *http.Response {
+func (g *guest) post(path string, form url.Values, headers ...string) answer {
 	g.room.t.Helper()
 	request, err := http.NewRequestWithContext(g.room.t.Context(), http.MethodPost, g.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -586,12 +587,23 @@ func (g *guest) post(path string, form url.Values, headers ...string) *http.Resp
 		request.AddCookie(cookie)
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	answer, err := client.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		g.room.t.Fatal(err)
 	}
-	g.room.t.Cleanup(func() { answer.Body.Close() })
-	return answer
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		g.room.t.Fatal(err)
+	}
+	return answer{status: response.StatusCode, body: string(body), cookies: response.Cookies()}
+}
+
+// answer is what a program gets.
+type answer struct {
+	status  int
+	body    string
+	cookies []*http.Cookie
 }
 
 func TestAnInteractionThatIsOverIsAPageThatSaysSo(t *testing.T) {
@@ -649,7 +661,7 @@ func TestAFormFromElsewhereChangesNothing(t *testing.T) {
 	}
 	mine, others, theirs := g.token(), other.token(), elsewhere.token()
 	path := "/login?interaction=" + g.id
-	for name, answer := range map[string]*http.Response{
+	for name, answer := range map[string]answer{
 		"another site":                 g.post(path, form(mine), "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"),
 		"a sibling site":               g.post(path, form(mine), "Sec-Fetch-Site", "same-site", "Origin", "https://x.example"),
 		"another site, an old browser": g.post(path, form(mine), "Origin", "https://evil.example"),
@@ -664,18 +676,18 @@ func TestAFormFromElsewhereChangesNothing(t *testing.T) {
 		"consent, without a token":     g.post("/consent?interaction="+g.id, url.Values{"action": {"allow"}}),
 		"consent by the login's token": g.post("/consent?interaction="+g.id, url.Values{"csrf_token": {mine}, "action": {"allow"}}),
 	} {
-		if answer.StatusCode != http.StatusForbidden {
-			t.Errorf("%s: %d", name, answer.StatusCode)
+		if answer.status != http.StatusForbidden {
+			t.Errorf("%s: %d", name, answer.status)
 		}
-		for _, cookie := range answer.Cookies() {
+		for _, cookie := range answer.cookies {
 			if strings.HasPrefix(cookie.Name, "keizer_session") {
 				t.Errorf("%s: signed in", name)
 			}
 		}
 	}
 	for _, contentType := range []string{"text/plain", "application/json", "multipart/form-data; boundary=x", ""} {
-		if answer := g.post(path, form(mine), "Content-Type", contentType); answer.StatusCode != http.StatusUnsupportedMediaType {
-			t.Errorf("%s: %d", contentType, answer.StatusCode)
+		if answer := g.post(path, form(mine), "Content-Type", contentType); answer.status != http.StatusUnsupportedMediaType {
+			t.Errorf("%s: %d", contentType, answer.status)
 		}
 	}
 	if got := g.interaction(); got.AuthenticatedAt != nil || got.ConsentedAt != nil || got.Refusal != "" {
@@ -767,8 +779,8 @@ func TestAnOutageIsAnOutageAndNotAWrongPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := g.post("/login?interaction="+g.id, url.Values{"csrf_token": {token}, "username": {"alice"}, "password": {rightPassword}})
-	if answer.StatusCode < 500 || len(answer.Cookies()) > 1 {
-		t.Errorf("%d %v", answer.StatusCode, answer.Cookies())
+	if answer.status < 500 || len(answer.cookies) > 1 {
+		t.Errorf("%d %v", answer.status, answer.cookies)
 	}
 }
 
@@ -886,19 +898,19 @@ func TestNothingButTheButtonsIsAChoice(t *testing.T) {
 	alice := r.user(ctx, "alice")
 	g := r.guest(ctx, nil)
 	g.signedIn("alice")
-	match := regexp.MustCompile(`name="csrf_token" value="([^"]*)"`).FindStringSubmatch(g.consent().Body)
+	token := g.tokenOf(g.consent())
 	for _, action := range []string{"", "Allow", "yes"} {
-		answer := g.post("/consent?interaction="+g.id, url.Values{"csrf_token": {match[1]}, "action": {action}})
-		if answer.StatusCode != http.StatusBadRequest {
-			t.Errorf("%q: %d", action, answer.StatusCode)
+		answer := g.post("/consent?interaction="+g.id, url.Values{"csrf_token": {token}, "action": {action}})
+		if answer.status != http.StatusBadRequest {
+			t.Errorf("%q: %d", action, answer.status)
 		}
 	}
 	// What a page is about comes from its row: what else is sent changes nothing.
 	answer := g.post("/consent?interaction="+g.id+"&scope=admin&client_id=other", url.Values{
-		"csrf_token": {match[1]}, "action": {"allow"}, "scope": {"admin"}, "client_id": {"other"}, "user": {"bob"},
+		"csrf_token": {token}, "action": {"allow"}, "scope": {"admin"}, "client_id": {"other"}, "user": {"bob"},
 	})
-	if answer.StatusCode != http.StatusSeeOther {
-		t.Fatalf("%d", answer.StatusCode)
+	if answer.status != http.StatusSeeOther {
+		t.Fatalf("%d", answer.status)
 	}
 	if kept, err := r.db.Consent(ctx, alice.ID, "app"); err != nil || strings.Join(kept.Scopes, " ") != "openid profile" {
 		t.Errorf("kept is %+v, %v", kept, err)

@@ -157,11 +157,11 @@ func TestASetupFromElsewhereIsRefused(t *testing.T) {
 	link, g := strings.TrimPrefix(r.setupLink(), r.base), r.newcomer()
 	g.open(link)
 	form := url.Values{"username": {"ada"}, "email": {"ada@example.com"}, "password": {rightPassword}}
-	if answer := g.post(link, form); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("without a token: %d", answer.StatusCode)
+	if answer := g.post(link, form); answer.status != http.StatusForbidden {
+		t.Errorf("without a token: %d", answer.status)
 	}
-	if answer := g.post(link, form, "Sec-Fetch-Site", "cross-site"); answer.StatusCode != http.StatusForbidden {
-		t.Errorf("from another site: %d", answer.StatusCode)
+	if answer := g.post(link, form, "Sec-Fetch-Site", "cross-site"); answer.status != http.StatusForbidden {
+		t.Errorf("from another site: %d", answer.status)
 	}
 	if exists, err := r.db.OperatorExists(ctx); err != nil || exists {
 		t.Errorf("there is an operator: %v, %v", exists, err)
@@ -180,16 +180,14 @@ func TestOfManyAtOnceOneBecomesTheFirstOperator(t *testing.T) {
 		tokens := make([]string, racers)
 		for i := range racers {
 			forms[i] = r.newcomer()
-			page := forms[i].open(link)
-			tokens[i] = page.Body[strings.Index(page.Body, `name="csrf_token" value="`)+len(`name="csrf_token" value="`):]
-			tokens[i] = tokens[i][:strings.Index(tokens[i], `"`)]
+			tokens[i] = forms[i].tokenOf(forms[i].open(link))
 		}
 		for i := range racers {
 			name := string(rune('a'+i)) + "da"
 			race.Go(func() {
 				results[i] = forms[i].post(link, url.Values{
 					"csrf_token": {tokens[i]}, "username": {name}, "email": {name + "@example.com"}, "password": {rightPassword},
-				}).StatusCode
+				}).status
 			})
 		}
 		race.Wait()

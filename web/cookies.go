@@ -49,7 +49,7 @@ func (j jar) value(c *gin.Context, role string, org *tenant.Org) string {
 // cookie is one of ours. Without a lifetime it ends with the browser. It is Lax and not Strict: a person comes to us from the
 // application's site, and has to be known then.
 func (j jar) cookie(role string, org *tenant.Org, value string, lifetime time.Duration) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure wherever there is https
 		Name: j.name(role, org), Value: value, Path: "/", MaxAge: int(lifetime / time.Second),
 		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
@@ -57,9 +57,7 @@ func (j jar) cookie(role string, org *tenant.Org, value string, lifetime time.Du
 
 // gone is the cookie that takes one away.
 func (j jar) gone(role string, org *tenant.Org) *http.Cookie {
-	cookie := j.cookie(role, org, "", 0)
-	cookie.MaxAge = -1
-	return cookie
+	return j.cookie(role, org, "", -time.Second)
 }
 
 // set sets a cookie, in place of what was set under its name in the same answer.

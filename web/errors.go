@@ -109,14 +109,14 @@ func (p *Pages) Error(c *gin.Context, e *Error) {
 
 // logError writes the one line of an error: a fault of ours loudly, a refusal quietly, a mistake only for who looks closely.
 func (p *Pages) logError(c *gin.Context, e *Error) {
-	level, message := slog.LevelDebug, "a request was mistaken"
+	level := slog.LevelDebug
 	switch {
 	case e.Status == http.StatusServiceUnavailable:
-		level, message = slog.LevelWarn, "a request was turned away"
+		level = slog.LevelWarn
 	case e.Status >= http.StatusInternalServerError:
-		level, message = slog.LevelError, "a request failed"
+		level = slog.LevelError
 	case e.Status == http.StatusForbidden:
-		level, message = slog.LevelInfo, "a request was refused"
+		level = slog.LevelInfo
 	}
 	ctx := c.Request.Context()
 	if !p.log.Enabled(ctx, level) {
@@ -129,5 +129,5 @@ func (p *Pages) logError(c *gin.Context, e *Error) {
 	if e.Cause != nil {
 		attrs = append(attrs, slog.String("cause", e.Cause.Error()))
 	}
-	p.log.LogAttrs(ctx, level, message, attrs...)
+	p.log.LogAttrs(ctx, level, "a request ended in an error page", attrs...)
 }

@@ -1,8 +1,8 @@
 package web
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -17,7 +17,8 @@ const (
 	FieldCSRF = "csrf_token"
 	// sealCSRF is what the keyring makes the tokens for.
 	sealCSRF = "csrf"
-	// maxFields bounds a form, as maxBody of the server bounds its bytes.
+	// maxForm and maxFields bound a form.
+	maxForm   = 64 << 10 // bytes
 	maxFields = 100
 )
 
@@ -28,14 +29,14 @@ func Form(c *gin.Context) (url.Values, error) {
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return nil, &Error{Status: http.StatusUnsupportedMediaType, Message: "error.form", Cause: err}
 	}
-	if err := c.Request.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, fmt.Errorf("read form: %w", err)
-		}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxForm))
+	if err != nil {
+		return nil, fmt.Errorf("read form: %w", err)
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
 		return nil, &Error{Status: http.StatusBadRequest, Message: "error.form", Cause: err}
 	}
-	form := c.Request.PostForm
 	if len(form) > maxFields {
 		return nil, &Error{Status: http.StatusBadRequest, Message: "error.form"}
 	}

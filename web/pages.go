@@ -80,11 +80,14 @@ func New(o Options) (*Pages, error) {
 			}
 		}
 	}
-	return p, p.complete()
+	if err := everyTemplateIsAPage(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// complete reports a template that no page is made of.
-func (p *Pages) complete() error {
+// everyTemplateIsAPage reports a template that no page is made of.
+func everyTemplateIsAPage() error {
 	files, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		return fmt.Errorf("list the templates: %w", err)

@@ -293,7 +293,7 @@ func filled(sample Page, text string) Page {
 	v := reflect.New(reflect.TypeOf(sample)).Elem()
 	v.Set(reflect.ValueOf(sample))
 	fill(v, text)
-	page := v.Interface().(Page) //nolint:forcetypeassert,errcheck // it is a copy of one
+	page := v.Interface().(Page)
 	if consent, ok := page.(ConsentPage); ok {
 		// Ids of texts are ours; only names come from elsewhere.
 		for i := range consent.Scopes {
@@ -351,7 +351,7 @@ func shape(t *testing.T, body string) []string {
 func TestOnlySafeAddressesBecomeLinks(t *testing.T) {
 	for address, want := range map[string]string{
 		"https://app.example/privacy?a=1#b": "https://app.example/privacy?a=1#b",
-		"http://app.example/":               "", "javascript:alert(1)": "", " javascript:alert(1)": "", "data:text/html,x": "", "//app.example/": "",
+		"http://app.example/":               "", "javascript:alert(1)": "", "\tjavascript:alert(1)": "", "data:text/html,x": "", "//app.example/": "",
 		"/relative": "", "https:app.example": "", "https://": "", "https://user:pass@app.example/": "", "": "", "https://app.example:x/": "",
 	} {
 		if got := httpsOnly(address); got != want {

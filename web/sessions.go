@@ -129,7 +129,7 @@ type Proof struct {
 }
 
 // ACRPassword is the authentication context of a password alone.
-const ACRPassword = "urn:keizer:acr:1fa"
+const ACRPassword = "urn:keizer:acr:1fa" //nolint:gosec // a name, not a password
 
 // Fresh is a session that was just begun, and that the browser does not know of yet.
 type Fresh struct {

@@ -25,7 +25,7 @@ type room struct {
 	db       *storage.DB
 	sessions *Sessions
 	org      *tenant.Org
-	ctx      context.Context //nolint:containedctx // of the organization
+	ctx      context.Context // of the organization
 	alice    *storage.User
 }
 
@@ -78,7 +78,7 @@ func (b browser) request(method, target string, form url.Values) *http.Request {
 }
 
 func (b browser) keep(w *httptest.ResponseRecorder) {
-	for _, cookie := range w.Result().Cookies() { //nolint:bodyclose // a recorder's
+	for _, cookie := range w.Result().Cookies() {
 		if cookie.MaxAge < 0 {
 			delete(b, cookie.Name)
 		} else {

@@ -2,7 +2,7 @@ package web
 
 // The texts of the pages, by id. A text may name what is put into it: {app}. Another language is another map of the same
 // ids; a test holds every map against this one, and every id that a template asks for against the maps.
-var englishTexts = map[string]string{
+var englishTexts = map[string]string{ //nolint:gosec // words about passwords
 	"title.login":        "Sign in",
 	"title.consent":      "Allow access",
 	"title.error":        "Request error",
@@ -32,12 +32,13 @@ var englishTexts = map[string]string{
 	"login.too_long":   "That is longer than any password here.",
 	"login.name_limit": "That is longer than any user name or e-mail address here.",
 
-	"consent.asks":        "asks for access to your account",
-	"consent.user":        "Signed in as",
-	"consent.list":        "If you allow it, this application can:",
-	"consent.nothing":     "Know that you have an account here, and nothing else.",
-	"consent.permission":  "Use the permission",
-	"consent.unverified":  "This application runs on your device, and nothing proves that it is the one it says it is. Allow access only if you have just started signing in from it.",
+	"consent.asks":       "asks for access to your account",
+	"consent.user":       "Signed in as",
+	"consent.list":       "If you allow it, this application can:",
+	"consent.nothing":    "Know that you have an account here, and nothing else.",
+	"consent.permission": "Use the permission",
+	"consent.unverified": "This application runs on your device, and nothing proves that it is the one it says it is. " +
+		"Allow access only if you have just started signing in from it.",
 	"consent.destination": "Then you go on to",
 	"consent.device":      "the application on this device",
 	"consent.allow":       "Allow",
@@ -71,7 +72,8 @@ var englishTexts = map[string]string{
 	"error.client":      "The application that this sign-in is for does not exist any more.",
 	"error.form_post":   "The application asked for an answer in a way that cannot reach it.",
 	"error.choice":      "The form must say whether you allow or deny access.",
-	"error.setup_link":  "This setup link is not valid: it was used already, has expired, or was cut short. To get a new one, run “keizer setup-link” on the server.",
+	"error.setup_link": "This setup link is not valid: it was used already, has expired, or was cut short. " +
+		"To get a new one, run “keizer setup-link” on the server.",
 
 	"logout.question": "You are signed in as",
 	"logout.explain":  "Applications that you opened may keep you signed in on their own.",
