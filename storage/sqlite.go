@@ -66,10 +66,13 @@ func (db *DB) openSQLite(ctx context.Context, path string) (gorm.Dialector, erro
 	}
 
 	// The first connection puts the file into WAL mode. Processes that start at once on a new file are in one another's
-	// way there, and the busy timeout does not cover it.
+	// way there, and the busy timeout does not cover it. Reading something opens the log, which the writer then keeps open:
+	// it is never removed under us, and never made anew with another mode.
 	until := time.Now().Add(db.patience)
 	for attempt := 1; ; attempt++ {
-		if err = translate(ctx, writer.PingContext(ctx)); err == nil {
+		var tables int
+		err = writer.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master`).Scan(&tables)
+		if err = translate(ctx, err); err == nil {
 			break
 		}
 		var away *unavailable
