@@ -68,7 +68,7 @@ func writeOnce(name, content string) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.WriteString(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(f.Name(), name); err != nil && !errors.Is(err, fs.ErrExist) {

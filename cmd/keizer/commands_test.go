@@ -467,7 +467,7 @@ func TestWhatIsAskedWronglyIsOneSentenceAndExitCode2(t *testing.T) {
 		{"keizer org create needs SLUG", []string{"org", "create"}},
 		{`keizer org create takes SLUG only, but was given "b" as well`, []string{"org", "create", "a", "b"}},
 		{`keizer version takes no arguments, but was given "x"`, []string{"version", "x"}},
-		{"unknown flag --nmae for keizer org create; did you mean --name?", []string{"org", "create", "a", "--nmae", "x"}},
+		{"unknown flag --nam for keizer org create; did you mean --name?", []string{"org", "create", "a", "--nam", "x"}},
 		{"unknown flag --password for keizer user create; did you mean --password-stdin?", []string{"user", "create", "--password", "canary"}},
 		{"unknown flag -x for keizer serve", []string{"serve", "-x"}},
 		{"flag needs an argument: --name (keizer org create)", []string{"org", "create", "a", "--name"}},

@@ -155,14 +155,18 @@ func (c *checkup) database(ctx context.Context) {
 	db, err := storage.Open(ctx, storage.Options{
 		URL: c.cfg.Database.URL.Reveal(), Keyring: keyring, Log: c.p.quietLog(c.cfg), Pooler: c.cfg.Database.Pooler, MaxConns: c.cfg.Database.MaxConns,
 	})
-	if err == nil {
-		err = db.Ping(ctx)
-	}
 	if err != nil {
 		c.found("database", ill, "cannot be reached: %v", err)
 		return
 	}
 	defer db.Close()
+	if err := db.Ping(ctx); err != nil {
+		c.found("database", ill, "cannot be reached: %v", err)
+		if lost, _ := db.LosesPreparedStatements(ctx); lost { // it may be reached, only not in this way
+			c.pooler(ctx, db)
+		}
+		return
+	}
 	version, err := db.ServerVersion(ctx)
 	if err != nil {
 		c.found("database", ill, "%v", err)

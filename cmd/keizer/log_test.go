@@ -12,9 +12,9 @@ func TestTheLogIsInUTC(t *testing.T) {
 	var out strings.Builder
 	(&program{stderr: &out}).newLog("json", slog.LevelInfo).Info("hello", "n", 1)
 	var line struct {
-		Time time.Time
-		Msg  string
-		N    int
+		Time time.Time `json:"time"`
+		Msg  string    `json:"msg"`
+		N    int       `json:"n"`
 	}
 	if err := json.Unmarshal([]byte(out.String()), &line); err != nil || line.Msg != "hello" || line.N != 1 || line.Time.Location() != time.UTC {
 		t.Errorf("%s, %v", out.String(), err)

@@ -50,9 +50,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func (p *program) commands() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "keizer",
-		Short:         "An OAuth 2.0 authorization server and OpenID Connect provider",
-		Long:          "Keizer is an OAuth 2.0 authorization server and OpenID Connect provider.\n\n`keizer serve` without any configuration starts it for development.",
+		Use:   "keizer",
+		Short: "An OAuth 2.0 authorization server and OpenID Connect provider",
+		Long: "Keizer is an OAuth 2.0 authorization server and OpenID Connect provider.\n\n" +
+			"`keizer serve` without any configuration starts it for development.",
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -148,7 +149,7 @@ func checkDatabaseFile(cfg *config.Config) error {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil //nolint:nilerr // what is missing is made; what may not be read, whoever opens it will say
+		return nil // what is missing is made; what may not be read, whoever opens it will say
 	}
 	defer file.Close()
 	head := make([]byte, len(sqliteHead))

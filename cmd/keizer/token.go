@@ -165,9 +165,8 @@ func decode(token string) (d decoded, typ string, err error) {
 	parts := strings.Split(token, ".")
 	switch len(parts) {
 	case 3:
-		header, headerErr := jsonPart(parts[0])
-		claims, claimsErr := jsonPart(parts[1])
-		if headerErr != nil || claimsErr != nil {
+		header, claims := jsonPart(parts[0]), jsonPart(parts[1])
+		if header == nil || claims == nil {
 			return decoded{Form: "unknown", Note: "it has three parts like a JWT, but they are not JSON objects"}, "", nil
 		}
 		var head struct {
@@ -176,22 +175,23 @@ func decode(token string) (d decoded, typ string, err error) {
 		_ = json.Unmarshal(header, &head) // a typ that is no text is none
 		return decoded{Form: "jwt", Header: header, Claims: claims, Expired: expired(claims)}, head.Typ, nil
 	case 5:
-		if header, err := jsonPart(parts[0]); err == nil {
+		if header := jsonPart(parts[0]); header != nil {
 			return decoded{Form: "jwe", Header: header, Note: "it is encrypted: only whom it is for can read it"}, "", nil
 		}
 	}
 	return decoded{Form: "unknown", Note: "it is neither a JWT nor a token of Keizer"}, "", nil
 }
 
-func jsonPart(part string) (json.RawMessage, error) {
+// jsonPart returns the JSON object that a part of a JWT holds, or nil.
+func jsonPart(part string) json.RawMessage {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
-		return nil, err
+		return nil
 	}
 	if _, err := strictjson.Object(text); err != nil {
-		return nil, err
+		return nil
 	}
-	return text, nil
+	return text
 }
 
 // expired says whether exp has passed, or nothing where there is no exp that could be read.

@@ -51,7 +51,8 @@ func parse(phc string) (p params, salt, tag []byte, err error) {
 	if !okM || !okT || !okP || !okSalt || !okTag || memory < 8*threads { // RFC 9106 §3.1: at least 8 KiB a lane
 		return p, nil, nil, ErrMalformed
 	}
-	return params{memory, time, uint8(threads), uint32(len(salt)), uint32(len(tag))}, salt, tag, nil
+	p = params{memory, time, uint8(threads), uint32(len(salt)), uint32(len(tag))} //nolint:gosec // each is within its bounds by now
+	return p, salt, tag, nil
 }
 
 func cost(field, name string, most uint32) (uint32, bool) {
