@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
@@ -55,22 +56,30 @@ func Email(address string) (string, error) {
 	return string(lower) + "@" + host, nil
 }
 
+// lookup is how a resolver would be asked for a host, without exceptions.
+var lookup = idna.New(
+	idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.CheckHyphens(true), idna.StrictDomainName(true),
+	idna.ValidateLabels(true), idna.VerifyDNSLength(true), idna.Transitional(false),
+)
+
 // canonicalHost returns the A-labels of a host of at least two labels, or of localhost for development.
 func canonicalHost(host string) (string, error) {
 	if host == "" || !utf8.ValidString(host) {
 		return "", ErrEmail
 	}
+	// IDNA drops what cannot be seen. Two addresses that only differ in it are more likely to be a trick than a slip.
+	for _, r := range host {
+		if unicode.In(r, unicode.C, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return "", ErrEmail
+		}
+	}
+	ascii, err := lookup.ToASCII(host)
 	// A dot at the end, whichever of the characters that IDNA takes for a dot, would be a second spelling.
-	profile := idna.New(
-		idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.CheckHyphens(true), idna.StrictDomainName(true),
-		idna.ValidateLabels(true), idna.VerifyDNSLength(true), idna.Transitional(false),
-	)
-	ascii, err := profile.ToASCII(host)
 	if err != nil || ascii == "" || strings.HasSuffix(ascii, ".") {
 		return "", ErrEmail
 	}
 	// What comes out must go in again and stay as it is, or it would not be canonical.
-	again, err := profile.ToASCII(ascii)
+	again, err := lookup.ToASCII(ascii)
 	if err != nil || again != ascii {
 		return "", ErrEmail
 	}
