@@ -82,11 +82,7 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, digest string, r
 	if err != nil {
 		return fmt.Errorf("a code without a user: %w", err)
 	}
-	// fosite sanitises the form of the request it hands over; the challenge and the redirect URI stand in the original.
-	form, err := authorizeForm(ctx)
-	if err != nil {
-		return err
-	}
+	form := request.GetRequestForm() // of it, what provider's SanitationWhiteList names
 	unit.newCode = &storage.Code{
 		Digest:              digest,
 		GrantID:             uuid.Must(uuid.NewV7()),
@@ -103,14 +99,6 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, digest string, r
 		ExpiresAt:           session.GetExpiresAt(fosite.AuthorizeCode),
 	}
 	return nil
-}
-
-func authorizeForm(ctx context.Context) (url.Values, error) {
-	request, _ := ctx.Value(fosite.AuthorizeRequestContextKey).(fosite.AuthorizeRequester)
-	if request == nil {
-		return nil, errors.New("no authorization request in the context")
-	}
-	return request.GetRequestForm(), nil
 }
 
 // GetAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage. A used code comes back with its request and
