@@ -79,7 +79,7 @@ func translate(ctx context.Context, err error) error {
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
 		return translatePostgres(err, pg.Code)
 	}
-	if lite := (*sqlite3.Error)(nil); errors.As(err, &lite) {
+	if lite := sqlite3.ExtendedErrorCode(0); errors.As(err, &lite) {
 		return translateSQLite(err, lite)
 	}
 	switch {
@@ -145,14 +145,14 @@ func translatePostgres(err error, code string) error {
 	return err
 }
 
-func translateSQLite(err error, lite *sqlite3.Error) error {
-	switch lite.ExtendedCode() {
+func translateSQLite(err error, code sqlite3.ExtendedErrorCode) error {
+	switch code {
 	case sqlite3.CONSTRAINT_UNIQUE, sqlite3.CONSTRAINT_PRIMARYKEY, sqlite3.CONSTRAINT_ROWID:
 		return fmt.Errorf("%w: %w", ErrConflict, err)
 	case sqlite3.CONSTRAINT_FOREIGNKEY:
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
-	switch lite.Code() {
+	switch sqlite3.ErrorCode(code & 0xff) { // the primary code of an extended one
 	case sqlite3.BUSY, sqlite3.LOCKED:
 		return &unavailable{cause: err, again: true}
 	case sqlite3.IOERR, sqlite3.FULL, sqlite3.READONLY, sqlite3.CANTOPEN, sqlite3.INTERRUPT, sqlite3.NOMEM, sqlite3.PROTOCOL:
