@@ -321,10 +321,12 @@ func (db *DB) InTx(ctx context.Context, do func(ctx context.Context) error) erro
 	if db.transactionOf(ctx) != nil {
 		return do(ctx)
 	}
+	began := time.Now()
 	for attempt := 1; ; attempt++ {
 		err := db.transact(ctx, do)
 		var away *unavailable
-		if err == nil || !errors.As(err, &away) || !away.again || attempt == attempts || !pause(ctx, attempt) {
+		if err == nil || !errors.As(err, &away) || !away.again || attempt == attempts || time.Since(began) > db.patience ||
+			!pause(ctx, attempt) {
 			return err
 		}
 	}
