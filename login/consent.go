@@ -54,17 +54,10 @@ func (v *visit) isAbout(session *storage.Session) bool {
 	return session != nil && v.interaction.SessionID != nil && *v.interaction.SessionID == session.ID
 }
 
-// scopes are those that are asked for: of the request, or of the client where the request leaves them out (RFC 6749 §3.3).
-// What a client asks for by saying nothing is never who the person is, nor access while they are away.
+// scopes are those that are asked for, each once.
 func (v *visit) scopes() []string {
-	asked := strings.Fields(v.interaction.Params.Get("scope"))
-	if len(asked) == 0 {
-		asked = slices.DeleteFunc(slices.Clone(v.client.Scopes), func(scope string) bool {
-			return scope == "openid" || scope == "offline_access"
-		})
-	}
 	var scopes []string
-	for _, scope := range asked {
+	for _, scope := range strings.Fields(v.interaction.Params.Get("scope")) {
 		if !slices.Contains(scopes, scope) {
 			scopes = append(scopes, scope)
 		}
@@ -153,7 +146,7 @@ func (l *Login) allow(c *gin.Context, v *visit, user *storage.User, row *storage
 		if err := l.db.InteractionConsented(ctx, v.interaction.Digest, scopes, now); err != nil {
 			return err
 		}
-		return l.db.AppendAudit(ctx, once(row))
+		return l.db.AppendAudit(ctx, row)
 	})
 	if err != nil {
 		return tooLate(fmt.Errorf("save consent: %w", err))

@@ -127,7 +127,7 @@ func (l *Login) refuse(c *gin.Context, v *visit, event *storage.AuditEvent) erro
 		if err := l.db.RefuseInteraction(ctx, v.interaction.Digest, accessDenied); err != nil {
 			return err
 		}
-		return l.db.AppendAudit(ctx, once(event))
+		return l.db.AppendAudit(ctx, event)
 	})
 	if err != nil {
 		return tooLate(err)
@@ -142,12 +142,6 @@ func event(c *gin.Context, actor, action, target string, details map[string]any)
 	return &storage.AuditEvent{
 		Actor: actor, Action: action, Target: target, IPAddress: &address, RequestID: web.RequestID(c), Details: details,
 	}
-}
-
-// once is a copy of an event, because a transaction that is run again must not find in it what the first run put there.
-func once(event *storage.AuditEvent) *storage.AuditEvent {
-	row := *event
-	return &row
 }
 
 // anonymous is the actor of what nobody has proven to have done.

@@ -240,7 +240,7 @@ func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, p
 			err = l.db.RecordLogin(ctx, user.ID, proof.At)
 		}
 		if err == nil {
-			err = l.db.AppendAudit(ctx, once(row))
+			err = l.db.AppendAudit(ctx, row)
 		}
 		return err
 	})

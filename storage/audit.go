@@ -22,12 +22,13 @@ type AuditEvent struct {
 
 func (AuditEvent) TableName() string { return "audit_events" }
 
-// AppendAudit adds an event.
+// AppendAudit adds an event. The event is left as it was: a transaction that is run again appends it again.
 func (db *DB) AppendAudit(ctx context.Context, event *AuditEvent) error {
 	return db.scoped(ctx, writing, "append audit event", func(q *query) error {
-		identify(&event.ID)
-		event.IPAddress = address(event.IPAddress)
-		return q.create(event)
+		row := *event
+		identify(&row.ID)
+		row.IPAddress = address(row.IPAddress)
+		return q.create(&row)
 	})
 }
 
