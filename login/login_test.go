@@ -940,16 +940,6 @@ func TestAnApplicationThatNothingProvesIsCalledThat(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutScopesAsksForTheClientsOwn(t *testing.T) {
-	v := &visit{interaction: &storage.Interaction{Params: url.Values{}}, client: &storage.Client{Scopes: []string{"openid", "read", "offline_access", "write"}}}
-	if got := strings.Join(v.scopes(), " "); got != "read write" {
-		t.Errorf("%q", got)
-	}
-	if len(v.client.Scopes) != 4 {
-		t.Error("the client was changed")
-	}
-}
-
 func TestALostRaceForAnInteractionIsAPage(t *testing.T) {
 	for _, err := range []error{storage.ErrNotFound, fmt.Errorf("save: %w", storage.ErrSpent)} {
 		var page *web.Error

@@ -43,6 +43,7 @@ const interactionLifetime = 15 * time.Minute
 // error is the client's to hear; before, it is only the visitor's (RFC 6749 §4.1.2.1).
 type authorization struct {
 	form        url.Values
+	sent        url.Values // as the browser brought it, before what it names took its place
 	client      *fositestore.Client
 	redirectURI string // byte for byte as the client sent it
 	mode        string // how the answer travels
@@ -87,12 +88,7 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 	if err != nil {
 		return err
 	}
-	if session == nil && c.Request.Method == http.MethodPost && len(a.form.Encode()) < maxValueBytes {
-		// A form on the client's site has posted here, and a Lax cookie does not come along on that: the session, if there is
-		// one, shows at the same request as a navigation.
-		target := *c.Request.URL
-		target.RawQuery = a.form.Encode()
-		c.Redirect(http.StatusSeeOther, target.RequestURI())
+	if session == nil && againByGet(c, a.sent) {
 		return nil
 	}
 
@@ -112,13 +108,26 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 	}
 }
 
+// againByGet has a form that was posted come again as a navigation, and reports whether it could. When a client's site has
+// posted it, no Lax cookie came along: the session, if there is one, shows only then.
+func againByGet(c *gin.Context, form url.Values) bool {
+	query := form.Encode()
+	if c.Request.Method != http.MethodPost || len(query) >= maxValueBytes {
+		return false
+	}
+	target := *c.Request.URL
+	target.RawQuery = query
+	c.Redirect(http.StatusSeeOther, target.RequestURI())
+	return true
+}
+
 // readAuthorization reads a request up to the point where its redirect URI is proven. Its errors are pages.
 func (p *Provider) readAuthorization(c *gin.Context) (*authorization, error) {
 	form, err := authorizationForm(c.Request)
 	if err != nil {
 		return nil, refusedPage(err)
 	}
-	a := &authorization{form: form, requestedAt: time.Now().UTC()}
+	a := &authorization{form: form, sent: form, requestedAt: time.Now().UTC()}
 	if id := form.Get(paramInteraction); secret.Valid(secret.Interaction, id) {
 		if err := p.resume(c, a, id); err != nil {
 			return nil, err
@@ -198,7 +207,7 @@ func (a *authorization) answerMode() string {
 // checkAuthorization checks what fosite does not, or not rightly.
 func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) error {
 	form := a.form
-	if err := checkParams(form); err != nil {
+	if err := acceptParams(form); err != nil {
 		return err
 	}
 	switch {
@@ -222,8 +231,11 @@ func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) err
 	if err := checkChallenge(form.Get("code_challenge"), form.Get("code_challenge_method")); err != nil {
 		return err
 	}
-	if err := resourcesToAudience(form); err != nil {
+	if err := checkResources(form); err != nil {
 		return err
+	}
+	if len(a.scopes()) == 0 {
+		form.Set("scope", a.defaultScope())
 	}
 	if err := a.readPrompt(); err != nil {
 		return err
@@ -231,7 +243,16 @@ func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) err
 	return p.readHint(ctx, a)
 }
 
-// readPrompt reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1).
+// defaultScope is what a request without a scope asks for (RFC 6749 §3.3): all that the client may have, save who the person
+// is and access while they are away, which nobody asks for by saying nothing.
+func (a *authorization) defaultScope() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(a.client.Scopes), func(scope string) bool {
+		return scope == scopeOfflineAccess || scope == scopeOpenID
+	}), " ")
+}
+
+// readPrompt reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1), the latter of the client's registration where the
+// request leaves it out (OpenID Connect Dynamic Client Registration 1.0 §2).
 func (a *authorization) readPrompt() error {
 	a.prompts = strings.Fields(a.form.Get("prompt"))
 	for _, word := range a.prompts {
@@ -251,6 +272,9 @@ func (a *authorization) readPrompt() error {
 		if err != nil {
 			return fosite.ErrInvalidRequest.WithHint("The max_age must be a number of seconds.")
 		}
+		age := time.Duration(seconds) * time.Second
+		a.maxAge = &age
+	} else if seconds, ok := a.client.Metadata["default_max_age"].(float64); ok {
 		age := time.Duration(seconds) * time.Second
 		a.maxAge = &age
 	}
@@ -277,21 +301,10 @@ func (p *Provider) readHint(ctx context.Context, a *authorization) error {
 
 // fositeForm is the request as fosite is to see it. fosite wants a state: it gets one, which no answer repeats.
 func (a *authorization) fositeForm() url.Values {
-	form := url.Values{}
-	for name, values := range a.form {
-		if name != paramPAR {
-			form[name] = values
-		}
-	}
+	form := withAudience(a.form)
+	form.Del(paramPAR)
 	if form.Get("state") == "" {
 		form.Set("state", "-")
-	}
-	if len(a.scopes()) == 0 {
-		// RFC 6749 §3.3: a request without a scope gets the client's default, which is all it may have without asking for more
-		// than this once.
-		form.Set("scope", strings.Join(slices.DeleteFunc(slices.Clone(a.client.Scopes), func(scope string) bool {
-			return scope == scopeOfflineAccess || scope == scopeOpenID
-		}), " "))
 	}
 	return form
 }

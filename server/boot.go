@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/password"
@@ -38,7 +34,7 @@ type House struct {
 // Boot opens the house. In development it makes what is missing: the data directory, the master key, the database and the
 // organization "default". Nothing is served before everything has been checked.
 func Boot(ctx context.Context, cfg *config.Config, log *slog.Logger) (*House, error) {
-	keyring, err := openKeyring(cfg)
+	keyring, err := cfg.Keyring()
 	if err != nil {
 		return nil, err
 	}
@@ -100,52 +96,3 @@ func (h *House) Tenant(ctx context.Context, slug string) (*tenant.Org, error) {
 
 // Close closes the database.
 func (h *House) Close() error { return h.DB.Close() }
-
-const masterKeyFile = "master.key"
-
-// openKeyring parses the configured master key. In development without one, the key lives beside the database.
-func openKeyring(cfg *config.Config) (*seal.Keyring, error) {
-	current := cfg.MasterKey.Reveal()
-	if current == "" && cfg.Development() {
-		var err error
-		if current, err = developmentKey(cfg.DataDir); err != nil {
-			return nil, err
-		}
-	}
-	old := make([]string, len(cfg.MasterKeyOld))
-	for i, key := range cfg.MasterKeyOld {
-		old[i] = key.Reveal()
-	}
-	keyring, err := seal.Parse(current, old...)
-	if err != nil {
-		return nil, fmt.Errorf("read the master key: %w", err)
-	}
-	return keyring, nil
-}
-
-// developmentKey reads the key file of the data directory, and makes it when there is none. Of two processes that start
-// together one makes it and the other reads it.
-func developmentKey(dir string) (string, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the data directory: %w", err)
-	}
-	path := filepath.Join(dir, masterKeyFile)
-	temporary, err := os.CreateTemp(dir, masterKeyFile+".*") // 0600
-	if err != nil {
-		return "", fmt.Errorf("make a master key: %w", err)
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.WriteString(seal.NewKey() + "\n")
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return "", fmt.Errorf("write a master key: %w", err)
-	}
-	// A link, and not a rename, because it never replaces a key that is there.
-	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("keep the master key: %w", err)
-	}
-	key, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("read the master key: %w", err)
-	}
-	return strings.TrimSpace(string(key)), nil
-}

@@ -68,7 +68,7 @@ func (s *Server) rotateKeys(ctx context.Context) error {
 				return err
 			}
 			for _, alg := range due {
-				kid, err := keys.Rotate(scoped, s.house.DB, alg, false, s.house.Cfg.LongestToken())
+				kid, err := s.house.Operators.RotateKey(scoped, alg, false, s.house.Cfg.LongestToken())
 				if err != nil {
 					return err
 				}

@@ -96,7 +96,7 @@ var trespasses = map[string]trespass{
 		return row(s, err)
 	},
 	"RenewSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return only(db.RenewSession(ctx, f.session.ID, "stolen", time.Now(), nil, ""))
+		return only(db.RenewSession(ctx, f.session))
 	},
 	"TouchSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.TouchSession(ctx, f.session.ID, time.Now()))
@@ -182,7 +182,11 @@ var trespasses = map[string]trespass{
 		return only(db.CreateGrant(ctx, &storage.Grant{Owned: f.user.Owned, ExpiresAt: time.Now()}))
 	},
 	"RevokeGrant": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return only(db.RevokeGrant(ctx, f.grant.ID))
+		ended, err := db.RevokeGrant(ctx, f.grant.ID)
+		if ended {
+			return 1, err
+		}
+		return 0, err
 	},
 	"RevokeGrantsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.RevokeGrantsOfUser(ctx, f.user.ID))

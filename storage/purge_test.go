@@ -64,9 +64,11 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			at   time.Time
 			want map[string]int
 		}{
-			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "oauth_par": 0}},
+			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0}},
 			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0}},
 			{end.Add(11 * time.Minute), map[string]int{"oauth_codes": 0}},
+			{end.Add(19 * time.Minute), nil},
+			{end.Add(21 * time.Minute), map[string]int{"oauth_par": 0}},
 			{end.Add(23 * time.Hour), nil},
 			{end.Add(25 * time.Hour), map[string]int{"oauth_grants": 0, "oauth_refresh_tokens": 0, "sessions": 0, "verification_tokens": 0}},
 			{end.Add(1000 * 24 * time.Hour), nil},
@@ -230,7 +232,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		},
 		"SessionByToken": func() error { _, _, err := db.SessionByToken(ctx, f.session.Token); return err },
 		"TouchSession":   func() error { return db.TouchSession(ctx, f.session.ID, now()) },
-		"RenewSession":   func() error { return db.RenewSession(ctx, f.session.ID, f.session.Token, now(), nil, "") },
+		"RenewSession":   func() error { return db.RenewSession(ctx, f.session) },
 		"Client":         func() error { _, err := db.Client(ctx, "c7"); return err },
 		"ListClients":    func() error { _, err := db.ListClients(ctx, "c7", 10); return err },
 		"CreateInteraction": func() error {
@@ -248,7 +250,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"CreateGrant": func() error {
 			return db.CreateGrant(ctx, &storage.Grant{ClientID: "c", UserID: &f.user.ID, ExpiresAt: end})
 		},
-		"RevokeGrant": func() error { return db.RevokeGrant(ctx, uuid.New()) },
+		"RevokeGrant": func() error { _, err := db.RevokeGrant(ctx, uuid.New()); return err },
 		"CreateAccessToken": func() error {
 			return db.CreateAccessToken(ctx, &storage.AccessToken{Digest: uuid.NewString(), Format: "opaque", ExpiresAt: end})
 		},

@@ -225,7 +225,7 @@ func TestWhatHasEndedIsNotFound(t *testing.T) {
 				[]string{"session", "access", "access with user", "refresh", "verification"}},
 			{"the client is deleted", func(f *fixture) error { return db.DeleteClient(ctx, f.client.ClientID) },
 				[]string{"access", "access with user", "own access", "refresh", "code"}},
-			{"the grant is revoked", func(f *fixture) error { return db.RevokeGrant(ctx, f.grant.ID) },
+			{"the grant is revoked", func(f *fixture) error { _, err := db.RevokeGrant(ctx, f.grant.ID); return err },
 				[]string{"access", "access with user", "refresh"}},
 			{"the grants of the user are revoked", func(f *fixture) error { return db.RevokeGrantsOfUser(ctx, f.user.ID) },
 				[]string{"access", "access with user", "refresh"}},
@@ -300,7 +300,7 @@ func TestOfflineAccessOutlivesTheSession(t *testing.T) {
 		}
 		// An ended session is not renewed, touched, or found.
 		for name, err := range map[string]error{
-			"renew": db.RenewSession(ctx, f.session.ID, "new", now(), nil, ""),
+			"renew": db.RenewSession(ctx, f.session),
 			"touch": db.TouchSession(ctx, f.session.ID, now()),
 		} {
 			if !isNotFound(err) {
@@ -316,13 +316,17 @@ func TestASessionIsRenewedUnderANewCookie(t *testing.T) {
 		ctx := storagetest.Org(t, db, "acme")
 		f := newFixture(t, db, ctx, "alice")
 		at := now().Add(-time.Second)
-		must(t, db.RenewSession(ctx, f.session.ID, "new", at, []string{"pwd", "otp"}, "2"))
+		renewed := *f.session
+		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = "new", at, []string{"pwd", "otp"}, "2"
+		renewed.ExpiresAt = now().Add(2 * time.Hour)
+		must(t, db.RenewSession(ctx, &renewed))
 		if _, _, err := db.SessionByToken(ctx, f.session.Token); !isNotFound(err) {
 			t.Errorf("the old cookie: %v", err)
 		}
 		s, _, err := db.SessionByToken(ctx, "new")
 		must(t, err)
-		if s.ID != f.session.ID || !slices.Equal(s.AMR, []string{"pwd", "otp"}) || s.ACR != "2" || !s.AuthTime.Equal(at.Truncate(time.Microsecond)) {
+		if s.ID != f.session.ID || !slices.Equal(s.AMR, []string{"pwd", "otp"}) || s.ACR != "2" || !s.AuthTime.Equal(at.Truncate(time.Microsecond)) ||
+			!s.ExpiresAt.Equal(renewed.ExpiresAt.Truncate(time.Microsecond)) {
 			t.Errorf("%+v", s)
 		}
 		for _, ip := range []string{"not an address", "", "10.0.0.1:80", "fe80::1%eth0"} {

@@ -81,13 +81,13 @@ func (db *DB) SessionByToken(ctx context.Context, digest string) (*Session, *Use
 	return &s, &u, nil
 }
 
-// RenewSession gives a session a new cookie after its person proved again who they are; the old cookie is dead from then
-// on. A session that was ended meanwhile stays so: ErrNotFound.
-func (db *DB) RenewSession(ctx context.Context, id uuid.UUID, digest string, authTime time.Time, amr []string, acr string) error {
+// RenewSession gives a session a new cookie, and new times, after its person proved again who they are; the old cookie is dead
+// from then on. A session that was ended meanwhile stays so: ErrNotFound.
+func (db *DB) RenewSession(ctx context.Context, s *Session) error {
 	return db.scoped(ctx, writing, "renew session", func(q *query) error {
-		return one(ErrNotFound)(q.exec(`UPDATE sessions SET token = $1, auth_time = $2, amr = $3, acr = $4, last_used_at = $5
-			WHERE id = $6 AND org_id = $7 AND is_valid = TRUE AND expires_at > $8`,
-			digest, authTime, listed(amr), acr, q.now, id, q.org, q.now))
+		return one(ErrNotFound)(q.exec(`UPDATE sessions SET token = $1, auth_time = $2, amr = $3, acr = $4, expires_at = $5, last_used_at = $6
+			WHERE id = $7 AND org_id = $8 AND is_valid = TRUE AND expires_at > $9`,
+			s.Token, s.AuthTime, listed(s.AMR), s.ACR, s.ExpiresAt, q.now, s.ID, q.org, q.now))
 	})
 }
 

@@ -155,11 +155,11 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 		return nil, err
 	}
 	if previous != nil && previous.UserID == user.ID && !s.isIdle(previous) {
-		err := s.db.RenewSession(ctx, previous.ID, secret.Digest(token), proof.At, proof.AMR, proof.ACR)
+		renewed := *previous
+		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), proof.At, proof.AMR, proof.ACR
+		renewed.ExpiresAt, renewed.LastUsedAt = proof.At.Add(s.absolute), proof.At
+		err := s.db.RenewSession(ctx, &renewed)
 		if err == nil {
-			renewed := *previous
-			renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), proof.At, proof.AMR, proof.ACR
-			renewed.LastUsedAt = proof.At
 			fresh.Session = &renewed
 			return fresh, nil
 		}
