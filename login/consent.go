@@ -129,9 +129,9 @@ func (l *Login) ConsentPost(c *gin.Context) error {
 	details := map[string]any{"client_id": v.client.ClientID, "scopes": v.scopes()}
 	switch form.Get(paramAction) {
 	case "allow":
-		return l.allow(c, v, user, event(c, actor(user.ID), "consent.granted", user.ID.String(), details))
+		return l.allow(c, v, user, web.Event(c, web.ByUser(user.ID), "consent.granted", user.ID.String(), details))
 	case "deny":
-		return l.refuse(c, v, event(c, actor(user.ID), "consent.denied", user.ID.String(), details))
+		return l.refuse(c, v, web.Event(c, web.ByUser(user.ID), "consent.denied", user.ID.String(), details))
 	}
 	return &web.Error{Status: http.StatusBadRequest, Message: "error.choice", Again: v.at("/consent")}
 }

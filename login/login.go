@@ -8,7 +8,6 @@ import (
 	"net/url"
 
 	"github.com/gin-gonic/gin"
-	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
@@ -135,20 +134,6 @@ func (l *Login) refuse(c *gin.Context, v *visit, event *storage.AuditEvent) erro
 	v.backToRequest(c)
 	return nil
 }
-
-// event is an audit row of this request.
-func event(c *gin.Context, actor, action, target string, details map[string]any) *storage.AuditEvent {
-	address := c.ClientIP()
-	return &storage.AuditEvent{
-		Actor: actor, Action: action, Target: target, IPAddress: &address, RequestID: web.RequestID(c), Details: details,
-	}
-}
-
-// anonymous is the actor of what nobody has proven to have done.
-const anonymous = "anonymous"
-
-// actor names a person as manage does.
-func actor(user uuid.UUID) string { return "user:" + user.String() }
 
 // tooLate makes a page of an interaction that ended while its page was open.
 func tooLate(err error) error {

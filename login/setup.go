@@ -142,7 +142,7 @@ func (l *Login) signInOperator(c *gin.Context, slug string, user *storage.User) 
 	}
 	ctx := tenant.With(c.Request.Context(), org)
 	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := event(c, actor(user.ID), "user.signed_in", user.ID.String(), map[string]any{"amr": proof.AMR, "setup": true})
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), map[string]any{"amr": proof.AMR, "setup": true})
 	fresh, err := l.start(ctx, c, user, proof, row, nil)
 	if err != nil {
 		return fmt.Errorf("sign the operator in: %w", err)

@@ -82,7 +82,7 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return err
 	}
 	if form.Get(paramAction) == "cancel" {
-		return l.refuse(c, v, event(c, anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
+		return l.refuse(c, v, web.Event(c, web.Anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
 	}
 
 	given := credentials{strings.TrimSpace(form.Get("username")), form.Get("password")}
@@ -185,7 +185,7 @@ func (l *Login) failed(c *gin.Context, v *visit, given credentials, user *storag
 		target = user.ID.String()
 	}
 	const shown = 16 // characters: enough to tell one from another
-	row := event(c, anonymous, "user.sign_in_failed", target, map[string]any{
+	row := web.Event(c, web.Anonymous, "user.sign_in_failed", target, map[string]any{
 		"client_id": v.client.ClientID, "reason": reason, "login": l.keyring.MAC("audit login", v.org.ID.String(), given.login)[:shown],
 	})
 	if err := l.db.AppendAudit(c.Request.Context(), row); err != nil {
@@ -202,7 +202,7 @@ func (l *Login) showFailed(c *gin.Context, v *visit, given credentials) error {
 // neither.
 func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *storage.User) error {
 	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := event(c, actor(user.ID), "user.signed_in", user.ID.String(), map[string]any{"client_id": v.client.ClientID, "amr": proof.AMR})
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), map[string]any{"client_id": v.client.ClientID, "amr": proof.AMR})
 	fresh, err := l.start(c.Request.Context(), c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
 		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
 	})

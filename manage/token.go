@@ -113,7 +113,7 @@ func (o *Operators) Revoke(ctx context.Context, token string) error {
 				return err
 			}
 			kind, client = "refresh_token", refresh.ClientID
-			if err := o.db.RevokeGrant(ctx, grant.ID); err != nil {
+			if _, err := o.db.RevokeGrant(ctx, grant.ID); err != nil {
 				return err
 			}
 		default:

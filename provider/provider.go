@@ -48,7 +48,7 @@ type Provider struct {
 // New puts a Provider together.
 func New(d Deps) *Provider {
 	clients := fositestore.NewClients(d.DB)
-	store := fositestore.New(d.DB, clients, d.Log)
+	store := fositestore.New(d.DB, clients)
 	strategy := &tokenStrategy{keys: d.Keys}
 
 	p := &Provider{

@@ -42,12 +42,15 @@ func (db *DB) CreateGrant(ctx context.Context, g *Grant) error {
 	})
 }
 
-// RevokeGrant ends a family. That there is none, or that it has ended, is no error: what was wanted is so.
-func (db *DB) RevokeGrant(ctx context.Context, id uuid.UUID) error {
-	return db.scoped(ctx, writing, "revoke grant", func(q *query) error {
-		_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE id = $2 AND org_id = $3 AND revoked_at IS NULL`, q.now, id, q.org)
+// RevokeGrant ends a family, and reports whether it was this call that ended it. That there is none, or that it has ended, is
+// no error: what was wanted is so.
+func (db *DB) RevokeGrant(ctx context.Context, id uuid.UUID) (ended bool, err error) {
+	err = db.scoped(ctx, writing, "revoke grant", func(q *query) error {
+		n, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE id = $2 AND org_id = $3 AND revoked_at IS NULL`, q.now, id, q.org)
+		ended = n > 0
 		return err
 	})
+	return ended, err
 }
 
 // RevokeGrantsOfUser ends every family in a person's name.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"slices"
 	"time"
@@ -24,7 +23,6 @@ import (
 type Store struct {
 	db      *storage.DB
 	clients *Clients
-	log     *slog.Logger
 }
 
 var (
@@ -34,8 +32,8 @@ var (
 )
 
 // New returns a Store over db.
-func New(db *storage.DB, clients *Clients, log *slog.Logger) *Store {
-	return &Store{db: db, clients: clients, log: log}
+func New(db *storage.DB, clients *Clients) *Store {
+	return &Store{db: db, clients: clients}
 }
 
 // GetClient implements fosite.ClientManager.
@@ -309,14 +307,20 @@ func (s *Store) RotateRefreshToken(ctx context.Context, _, digest string) error 
 	return nil
 }
 
-// RevokeRefreshToken implements oauth2.TokenRevocationStorage: it ends the grant, and with it every token of the family.
+// RevokeRefreshToken implements oauth2.TokenRevocationStorage: it ends the grant, and with it every token of the family. fosite
+// asks for it when a spent code or refresh token has come again, and for nothing else.
 func (s *Store) RevokeRefreshToken(ctx context.Context, grantID string) error {
-	id, err := uuid.Parse(grantID)
+	unit, err := unitFrom(ctx)
 	if err != nil {
-		return fosite.ErrNotFound
+		return err
 	}
-	s.log.WarnContext(ctx, "a spent code or refresh token came again: its grant ends", "grant", grantID)
-	return s.db.RevokeGrant(ctx, id)
+	switch {
+	case unit.code != nil && unit.code.GrantID.String() == grantID:
+		return unit.endFamily(ctx, unit.code.GrantID, unit.code.ClientID)
+	case unit.presented != nil && unit.presented.GrantID.String() == grantID:
+		return unit.endFamily(ctx, unit.presented.GrantID, unit.presented.ClientID)
+	}
+	return fosite.ErrNotFound
 }
 
 // RevokeAccessToken implements oauth2.TokenRevocationStorage. fosite always asks for both; RevokeRefreshToken does it all.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/requestid"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -17,6 +18,8 @@ type Unit struct {
 
 	// Client is the client of this request when it is already known; Store hands it to fosite instead of asking again.
 	Client *Client
+	// Address is where the request came from, for the audit.
+	Address string
 
 	code *storage.Code // read once: fosite asks for it three times
 
@@ -31,6 +34,8 @@ type Unit struct {
 	replayed     bool
 	narrowed     []string // of the code's audience, what the access token is for
 	replayWindow time.Duration
+
+	fault error // of ending a family
 }
 
 // errNoUnit is a fault of the program: fosite asked for something to be written outside Begin and Commit.
@@ -80,11 +85,46 @@ func (u *Unit) BurnCode(ctx context.Context) error {
 	if u.code == nil || u.code.UsedAt != nil {
 		return nil
 	}
-	err := u.db.SpendCode(ctx, u.code.Digest)
+	err := u.db.InTx(ctx, func(ctx context.Context) error {
+		if err := u.db.SpendCode(ctx, u.code.Digest); err != nil {
+			return err
+		}
+		return u.audit(ctx, "code.burnt", u.code.GrantID, u.code.ClientID)
+	})
 	if errors.Is(err, storage.ErrSpent) {
 		return nil
 	}
 	return err
+}
+
+// Fault is what kept a family from being ended that had to end. fosite answers as if it had; the caller must not, for whoever
+// hears of a refusal never brings again the token by which the family would end.
+func (u *Unit) Fault() error { return u.fault }
+
+// endFamily ends a grant whose code or refresh token came again (RFC 6749 §4.1.2, RFC 9700 §4.14.2), in a transaction of its
+// own with the audit of it.
+func (u *Unit) endFamily(ctx context.Context, grant uuid.UUID, owner string) error {
+	u.fault = u.db.InTx(ctx, func(ctx context.Context) error {
+		ended, err := u.db.RevokeGrant(ctx, grant)
+		if err != nil || !ended {
+			return err // of many who come again, one ends the family and has it written down
+		}
+		return u.audit(ctx, "grant.reuse_detected", grant, owner)
+	})
+	return u.fault
+}
+
+// audit writes down what this request has brought about. The actor is the client that sent it; owner is the client that the
+// grant was made to.
+func (u *Unit) audit(ctx context.Context, action string, grant uuid.UUID, owner string) error {
+	event := &storage.AuditEvent{
+		Actor: "anonymous", Action: action, Target: grant.String(), IPAddress: &u.Address, RequestID: requestid.From(ctx),
+		Details: map[string]any{"client_id": owner},
+	}
+	if u.Client != nil {
+		event.Actor = "client:" + u.Client.ClientID
+	}
+	return u.db.AppendAudit(ctx, event)
 }
 
 // RefreshAnswer is what Commit stores beside a spent refresh token, so that the same answer can be given again: already
@@ -158,12 +198,12 @@ func (u *Unit) write(ctx context.Context, answer RefreshAnswer) error {
 	return nil
 }
 
-// LostRace is called after Commit answered storage.ErrSpent for a refresh token. It looks again at the token that somebody
-// else has spent: within the replay window the answer of the winner is there to be given again (Replayed); otherwise the
-// family ends.
+// LostRace is called after Commit answered storage.ErrSpent: somebody else has spent the code or refresh token since it was
+// read. A code that came twice ends its family. A refresh token is looked at again: within the replay window the answer of the
+// winner is there to be given again (Replayed); otherwise its family ends, too.
 func (u *Unit) LostRace(ctx context.Context) error {
-	if u.spendRefresh == "" {
-		return nil
+	if u.spendCode != "" {
+		return u.endFamily(ctx, u.code.GrantID, u.code.ClientID)
 	}
 	row, grant, err := u.db.RefreshToken(ctx, u.spendRefresh)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -177,7 +217,7 @@ func (u *Unit) LostRace(ctx context.Context) error {
 		u.replayed = true
 		return nil
 	}
-	return u.db.RevokeGrant(ctx, grant.ID)
+	return u.endFamily(ctx, grant.ID, grant.ClientID)
 }
 
 // mayReplay reports whether a refresh token that is spent may be answered again. Time runs on this replica's clock and the
@@ -189,10 +229,7 @@ func (u *Unit) mayReplay(row *storage.RefreshToken) bool {
 
 // EndCodeFamily ends everything that was issued for a code that came a second time.
 func (u *Unit) EndCodeFamily(ctx context.Context) error {
-	if u.code == nil || u.code.GrantID == uuid.Nil {
-		return nil
-	}
-	return u.db.RevokeGrant(ctx, u.code.GrantID)
+	return u.endFamily(ctx, u.code.GrantID, u.code.ClientID)
 }
 
 // CodeOf returns the authorization code row that this request named and Store has read.
