@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -9,8 +10,15 @@ import (
 	"github.com/keizer-auth/keizer/web"
 )
 
+// quiet keeps gin from printing every route. Its mode belongs to the whole process, and an engine reads it when it is made.
+var quiet = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
+
+// document is how what is the same for everybody is asked for. Pages and endpoints, which act on being asked, answer no HEAD.
+var document = []string{http.MethodGet, http.MethodHead}
+
 // routes is every path there is.
 func (s *Server) routes() http.Handler {
+	quiet()
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false
@@ -28,9 +36,9 @@ func (s *Server) routes() http.Handler {
 	p, l := s.provider, s.login
 
 	// Outside of any organization.
-	engine.GET("/livez", gin.WrapF(s.health.live))
-	engine.GET("/readyz", gin.WrapF(s.health.ready))
-	engine.GET("/static/*file", gin.WrapH(s.pages.Static()))
+	engine.Match(document, "/livez", gin.WrapF(s.health.live))
+	engine.Match(document, "/readyz", gin.WrapF(s.health.ready))
+	engine.Match(document, "/static/*file", gin.WrapH(s.pages.Static()))
 	engine.GET("/setup", page(l.Setup))
 	engine.POST("/setup", sameOrigin, page(l.SetupPost))
 	if s.playground != nil {
@@ -40,9 +48,9 @@ func (s *Server) routes() http.Handler {
 
 	// Each organization: the root one at the origin itself, the others below /o/{slug}.
 	for _, group := range []*gin.RouterGroup{engine.Group("", s.root), engine.Group("/o/:"+paramOrg, s.byPath)} {
-		group.GET("/.well-known/openid-configuration", page(p.Discovery))
-		group.GET("/.well-known/oauth-authorization-server", page(p.Discovery))
-		group.GET("/.well-known/jwks.json", page(p.JWKS))
+		group.Match(document, "/.well-known/openid-configuration", page(p.Discovery))
+		group.Match(document, "/.well-known/oauth-authorization-server", page(p.Discovery))
+		group.Match(document, "/.well-known/jwks.json", page(p.JWKS))
 
 		group.GET("/oauth2/authorize", page(p.Authorize))
 		group.POST("/oauth2/authorize", page(p.Authorize))
@@ -65,8 +73,8 @@ func (s *Server) routes() http.Handler {
 		group.GET("/logged-out", page(p.LoggedOut))
 	}
 	// RFC 8414 §3.1 puts the well-known part before the issuer's path.
-	engine.GET("/.well-known/openid-configuration/o/:"+paramOrg, s.byPath, page(p.Discovery))
-	engine.GET("/.well-known/oauth-authorization-server/o/:"+paramOrg, s.byPath, page(p.Discovery))
+	engine.Match(document, "/.well-known/openid-configuration/o/:"+paramOrg, s.byPath, page(p.Discovery))
+	engine.Match(document, "/.well-known/oauth-authorization-server/o/:"+paramOrg, s.byPath, page(p.Discovery))
 	return engine
 }
 

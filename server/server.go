@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gin-gonic/gin"
 	"golang.org/x/net/netutil"
 
 	"github.com/keizer-auth/keizer/config"
@@ -90,7 +89,6 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Run serves until ctx ends, and then drains: readiness fails at once, the listener closes after the drain delay, and
 // requests under way are finished. It returns nil when everything ended in order.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) error {
-	gin.SetMode(gin.ReleaseMode)
 	listeners, err := listen(cfg)
 	if err != nil {
 		return err

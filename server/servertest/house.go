@@ -14,8 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -66,7 +64,6 @@ func EachDatabase(t *testing.T, test func(t *testing.T, databaseURL string)) {
 // Start puts up a replica, and takes it down when the test ends.
 func Start(t testing.TB, o Options) *House {
 	t.Helper()
-	gin.SetMode(gin.TestMode)
 	cfg := config.Defaults()
 	cfg.DataDir = t.TempDir()
 	cfg.Database.URL = secret.Text("sqlite:" + filepath.Join(cfg.DataDir, "keizer.db"))
