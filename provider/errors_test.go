@@ -76,7 +76,7 @@ func FuzzTokenForm(f *testing.F) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		form, err := readForm(r)
 		if err == nil {
-			err = checkParams(form)
+			err = acceptParams(form)
 		}
 		if err != nil {
 			if said := answerFor(err); said.status != http.StatusBadRequest {

@@ -69,7 +69,7 @@ func (p *Provider) authenticatedForm(c *gin.Context) (*fositestore.Client, url.V
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkParams(form); err != nil {
+	if err := acceptParams(form); err != nil {
 		return nil, nil, err
 	}
 	client, err := p.authenticator.Authenticate(c.Request.Context(), c.Request, form)

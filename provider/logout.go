@@ -36,7 +36,7 @@ type logoutRequest struct {
 func (p *Provider) Logout(c *gin.Context) error {
 	form, err := authorizationForm(c.Request)
 	if err == nil {
-		err = checkParams(form)
+		err = acceptParams(form)
 	}
 	if err != nil {
 		return p.logoutError(c, answerFor(err).description, err)
@@ -53,6 +53,9 @@ func (p *Provider) Logout(c *gin.Context) error {
 		return err
 	}
 	if session == nil {
+		if againByGet(c, form) {
+			return nil
+		}
 		return p.loggedOut(c, request)
 	}
 	if request.hinted && request.subject == user.ID.String() && (request.sessionID == "" || request.sessionID == session.ID.String()) {

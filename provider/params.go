@@ -5,6 +5,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ory/fosite"
@@ -48,11 +49,16 @@ func parseParams(encoded string) (url.Values, error) {
 // repeatable are the parameters that a specification lets stand more than once (RFC 8707 §2).
 var repeatable = map[string]bool{"resource": true}
 
-// checkParams refuses repeated parameters (RFC 6749 §3.1 and §3.2) and values beyond any use.
-func checkParams(form url.Values) error {
+// acceptParams refuses repeated parameters and values beyond any use, and takes parameters without a value away, which are as
+// if they had been left out (RFC 6749 §3.1 and §3.2).
+func acceptParams(form url.Values) error {
 	for name, values := range form {
 		if len(values) > 1 && !repeatable[name] {
 			return fosite.ErrInvalidRequest.WithHintf("The parameter %q is repeated.", name)
+		}
+		values = slices.DeleteFunc(values, func(value string) bool { return value == "" })
+		if form[name] = values; len(values) == 0 {
+			delete(form, name)
 		}
 		for _, value := range values {
 			if len(value) > maxValueBytes {

@@ -47,7 +47,7 @@ type storedAnswer struct {
 func (p *Provider) Token(c *gin.Context) error {
 	form, err := readForm(c.Request)
 	if err == nil {
-		err = checkParams(form)
+		err = acceptParams(form)
 	}
 	if err != nil {
 		p.jsonError(c, err)
@@ -88,13 +88,22 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 	if grant == grantRefreshToken && !client.IsPublic() {
 		unit.AllowReplay(p.lifetimes.ReplayWindow)
 	}
-	if err := resourcesToAudience(form); err != nil {
+	switch {
+	case grant == grantAuthorizationCode && !form.Has("code"):
+		return nil, client, fosite.ErrInvalidRequest.WithHint("The code is missing.")
+	case grant == grantRefreshToken && !form.Has("refresh_token"):
+		return nil, client, fosite.ErrInvalidRequest.WithHint("The refresh_token is missing.")
+	}
+	if err := checkResources(form); err != nil {
 		return nil, client, err
 	}
 
 	session := &fositestore.Session{Subject: client.ClientID}
-	request, err := p.fosite.NewAccessRequest(ctx, formRequest(c.Request, form), session)
+	request, err := p.fosite.NewAccessRequest(ctx, formRequest(c.Request, withAudience(form)), session)
 	if err != nil {
+		if fault := unit.Fault(); fault != nil {
+			return nil, client, fmt.Errorf("end the family of a code or token used twice: %w", fault)
+		}
 		if sealed, ok := unit.Replayed(); ok {
 			answer, err := reopen(form, sealed)
 			return answer, client, err
@@ -250,7 +259,10 @@ func narrowRefresh(request *fosite.AccessRequest, form url.Values) error {
 				return fosite.ErrInvalidScope.WithHintf("The scope %s was not granted.", descriptionText(scope))
 			}
 		}
-		request.GrantedScope = asked
+		request.GrantedScope = nil
+		for _, scope := range asked {
+			request.GrantScope(scope) // which takes each but once
+		}
 	}
 	if asked := form["resource"]; len(asked) > 0 {
 		if !containsAll(request.GrantedAudience, asked) {
@@ -265,21 +277,29 @@ func containsAll(all, some []string) bool {
 	return !slices.ContainsFunc(some, func(one string) bool { return !slices.Contains(all, one) })
 }
 
-// resourcesToAudience puts resource indicators (RFC 8707) where fosite looks for them. A parameter named audience is nobody's
-// standard and is dropped.
-func resourcesToAudience(form url.Values) error {
-	form.Del("audience")
-	resources := form["resource"]
-	for _, resource := range resources {
+// checkResources checks the form of resource indicators (RFC 8707 §2).
+func checkResources(form url.Values) error {
+	for _, resource := range form["resource"] {
 		uri, err := url.Parse(resource)
-		if err != nil || !uri.IsAbs() || uri.Fragment != "" || strings.Contains(resource, "#") {
+		if err != nil || !uri.IsAbs() || strings.Contains(resource, "#") {
 			return errInvalidTarget
 		}
 	}
-	if len(resources) > 0 {
-		form["audience"] = slices.Clone(resources)
-	}
 	return nil
+}
+
+// withAudience is a copy of a request in which the resource indicators stand where fosite looks for them. A parameter named
+// audience is nobody's standard and is left out.
+func withAudience(form url.Values) url.Values {
+	copied := make(url.Values, len(form)+1)
+	for name, values := range form {
+		copied[name] = values
+	}
+	copied.Del("audience")
+	if resources := form["resource"]; len(resources) > 0 {
+		copied["audience"] = slices.Clone(resources)
+	}
+	return copied
 }
 
 // answerOf puts an answer together, and seals a copy for the refresh tokens that may be answered again.
