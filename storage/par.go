@@ -47,11 +47,12 @@ func (db *DB) PAR(ctx context.Context, digest string) (*PAR, error) {
 	return &p, nil
 }
 
-// SpendPAR uses a pushed request up. Of several at once, one succeeds; the others get ErrSpent.
+// SpendPAR uses a pushed request up. Of several at once, one succeeds; the others get ErrSpent. Its expiry is for the browser
+// to come in time, which PAR has seen to: the person may then take longer over the pages.
 func (db *DB) SpendPAR(ctx context.Context, digest string) error {
 	return db.scoped(ctx, writing, "spend pushed request", func(q *query) error {
 		return q.spend(`UPDATE oauth_par SET spent_at = $1
-			WHERE digest = $2 AND org_id = $3 AND spent_at IS NULL AND expires_at > $4`, q.now, digest, q.org, q.now)
+			WHERE digest = $2 AND org_id = $3 AND spent_at IS NULL`, q.now, digest, q.org)
 	})
 }
 

@@ -12,6 +12,8 @@ const (
 	keepCodes = 10 * time.Minute
 	// keepGrants outlasts every access token that was given at the very end of a family.
 	keepGrants = 24 * time.Hour
+	// keepPAR outlasts the pages of a request whose browser came in time: it is spent when they end.
+	keepPAR = 20 * time.Minute
 	// keepSessions and keepVerificationTokens let people see what was there.
 	keepSessions           = 24 * time.Hour
 	keepVerificationTokens = 24 * time.Hour
@@ -30,7 +32,7 @@ var expiring = []struct {
 	{"oauth_codes", "digest", keepCodes},
 	{"oauth_access_tokens", "digest", 0},
 	{"interactions", "digest", 0},
-	{"oauth_par", "digest", 0},
+	{"oauth_par", "digest", keepPAR},
 	{"oauth_jtis", "org_id, client_id, jti_digest", keepJTIs},
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},
