@@ -137,6 +137,16 @@ func (p *Provider) jsonError(c *gin.Context, err error) {
 	p.writeJSON(c, a.status, errorBody{a.code, a.description})
 }
 
+// Refuse answers an application whose request found no organization to ask: storage.ErrNotFound is a 404, and an outage what it
+// is everywhere.
+func (p *Provider) Refuse(c *gin.Context, err error) {
+	if errors.Is(err, storage.ErrNotFound) {
+		p.writeJSON(c, http.StatusNotFound, errorBody{"invalid_request", "There is no organization at this address."})
+		return
+	}
+	p.jsonError(c, err)
+}
+
 // retryAfter is how long, in seconds, a client waits before it tries again during an outage.
 const retryAfter = "2"
 

@@ -153,19 +153,27 @@ func (s *Server) enter(c *gin.Context, slug string) {
 		return
 	}
 	c.Abort()
-	if errors.Is(err, storage.ErrNotFound) {
-		err = s.noOrganization(c)
+	// A person was sent to /oauth2/authorize by an application, and hears that its request is wrong; to anybody else there is
+	// nothing here.
+	switch sent := strings.HasSuffix(c.FullPath(), "/oauth2/authorize"); {
+	case !sent && forApplications(c.FullPath()):
+		s.provider.Refuse(c, err)
+	case sent && errors.Is(err, storage.ErrNotFound):
+		s.pages.Fail(c, noOrganization(http.StatusBadRequest))
+	case errors.Is(err, storage.ErrNotFound):
+		s.pages.Fail(c, noOrganization(http.StatusNotFound))
+	default:
+		s.pages.Fail(c, err)
 	}
-	s.pages.Fail(c, err)
 }
 
-// noOrganization is a 400 where a person was sent by an application, and a 404 elsewhere.
-func (s *Server) noOrganization(c *gin.Context) error {
-	status := http.StatusNotFound
-	if strings.HasSuffix(c.FullPath(), "/oauth2/authorize") {
-		status = http.StatusBadRequest
-	}
+func noOrganization(status int) error {
 	return &web.Error{Status: status, Code: "invalid_request", Message: "There is no organization at this address."}
+}
+
+// forApplications reports whether a route is asked by programs, which read JSON, and not by browsers.
+func forApplications(route string) bool {
+	return (strings.Contains(route, "/oauth2/") || strings.Contains(route, "/.well-known/")) && !strings.HasSuffix(route, "/oauth2/logout")
 }
 
 // contained runs f and turns a panic into an error.
