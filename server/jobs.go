@@ -3,11 +3,14 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 const (
@@ -17,10 +20,13 @@ const (
 	rotateEvery = time.Hour
 )
 
-// jobs does what nobody asks for. Every replica runs them; each deed is safe when two do it at once.
+// jobs does what nobody asks for, until ctx ends, and returns when the last job has. Every replica runs them; each deed is
+// safe when two do it at once.
 func (s *Server) jobs(ctx context.Context) {
-	go s.every(ctx, purgeEvery, "purge", s.purge)
-	go s.every(ctx, rotateEvery, "rotate signing keys", s.rotateKeys)
+	var running sync.WaitGroup
+	running.Go(func() { s.every(ctx, purgeEvery, "purge", s.purge) })
+	running.Go(func() { s.every(ctx, rotateEvery, "rotate signing keys", s.rotateKeys) })
+	running.Wait()
 }
 
 // every runs a job again and again, at times that differ between replicas, until ctx ends. A job that fails or panics is
@@ -41,43 +47,42 @@ func (s *Server) every(ctx context.Context, interval time.Duration, name string,
 
 // purge deletes what has expired, in batches small enough that nobody waits for them.
 func (s *Server) purge(ctx context.Context) error {
-	for ctx.Err() == nil {
-		deleted, err := s.house.DB.Purge(ctx, time.Now().UTC(), purgeBatch)
-		if err != nil {
-			return err
-		}
-		if deleted < purgeBatch {
-			return nil
-		}
-	}
-	return ctx.Err()
+	_, err := s.house.DB.Purge(ctx, time.Now().UTC(), purgeBatch)
+	return err
 }
 
-// rotateKeys gives every organization a new signing key before the one in use is too old.
+// rotateKeys gives every organization a new signing key before the one in use is too old. An organization whose keys cannot be
+// rotated keeps no other from it.
 func (s *Server) rotateKeys(ctx context.Context) error {
 	const page = 100
+	var failed []error
 	for after := ""; ; {
 		orgs, err := s.house.DB.ListOrganizations(ctx, after, page)
 		if err != nil {
-			return err
+			return errors.Join(append(failed, err)...)
 		}
 		for _, org := range orgs {
-			scoped := tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name})
-			due, err := keys.DueForRotation(scoped, s.house.DB)
-			if err != nil {
-				return err
-			}
-			for _, alg := range due {
-				kid, err := s.house.Operators.RotateKey(scoped, alg, false, s.house.Cfg.LongestToken())
-				if err != nil {
-					return err
-				}
-				s.house.Log.InfoContext(ctx, "a signing key was rotated", "organization", org.Slug, "alg", alg, "kid", kid)
+			if err := s.rotateKeysOf(ctx, &org); err != nil {
+				failed = append(failed, fmt.Errorf("organization %s: %w", org.Slug, err))
 			}
 			after = org.Slug
 		}
 		if len(orgs) < page {
-			return nil
+			return errors.Join(failed...)
 		}
 	}
+}
+
+func (s *Server) rotateKeysOf(ctx context.Context, org *storage.Organization) error {
+	ctx = tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name})
+	due, err := keys.DueForRotation(ctx, s.house.DB)
+	if err != nil {
+		return err
+	}
+	for _, alg := range due {
+		if _, err := s.house.Operators.RotateKey(ctx, alg, false, s.house.Cfg.LongestToken()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -116,9 +117,11 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Wr
 
 // serve serves on all listeners until ctx ends or one of them fails.
 func (s *Server) serve(ctx context.Context, listeners []net.Listener) error {
-	jobs, endJobs := context.WithCancel(ctx)
+	var jobs sync.WaitGroup
+	ctxJobs, endJobs := context.WithCancel(ctx)
+	jobs.Go(func() { s.jobs(ctxJobs) })
+	defer jobs.Wait() // the database is closed after this
 	defer endJobs()
-	s.jobs(jobs)
 
 	httpServer := &http.Server{
 		Handler:           s.handler,
