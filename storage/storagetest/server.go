@@ -265,7 +265,7 @@ func newServer(settings ...string) (_ *Server, err error) {
 	if s.as, err = unprivileged(); err != nil {
 		return nil, err
 	}
-	if s.root, err = os.MkdirTemp("", "keizer-pg-"); err != nil {
+	if s.root, err = os.MkdirTemp(scratch(), "keizer-pg-"); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -429,6 +429,17 @@ func unprivileged() (*syscall.Credential, error) {
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: true}, nil
 	}
 	return nil, fmt.Errorf("%w (PostgreSQL refuses to run as root, and there is nobody else)", errNone)
+}
+
+// scratch is where a server keeps its files: in memory where there is plenty. A database is some three hundred files, and
+// most of the time of a test goes into making them. Empty is the usual folder for temporary files.
+func scratch() string {
+	const memory, plenty = "/dev/shm", 1 << 30
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(memory, &fs); err != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < plenty {
+		return ""
+	}
+	return memory
 }
 
 func freePort() (int, error) {
