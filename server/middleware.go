@@ -111,10 +111,20 @@ func (s *Server) logAccess(c *gin.Context, started time.Time) {
 // hostAllowed keeps requests out that were meant for somebody else: a Host that is not ours means a forged header or a
 // rebound name. Probes ask by address.
 func (s *Server) hostAllowed(r *http.Request) bool {
-	if r.Host == s.host || r.URL.Path == "/livez" || r.URL.Path == "/readyz" {
+	switch {
+	case r.Host == s.host, r.URL.Path == "/livez", r.URL.Path == "/readyz":
 		return true
+	case strings.EqualFold(withoutDefaultPort(r.Host, s.https), withoutDefaultPort(s.host, s.https)):
+		return true // the same host in another spelling (RFC 9110 §4.2.3)
 	}
 	return s.house.Cfg.Development() && loopbackHost(r.Host)
+}
+
+func withoutDefaultPort(host string, https bool) string {
+	if https {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
 }
 
 func loopbackHost(hostport string) bool {

@@ -176,7 +176,7 @@ func listen(cfg *config.Config) ([]net.Listener, error) {
 	port := strconv.Itoa(address.Port)
 	host, _, err := net.SplitHostPort(cfg.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, errors.Join(fmt.Errorf("listen: %w", err), first.Close())
 	}
 	cfg.Listen = net.JoinHostPort(host, port) // the base address follows it
 	if address.IP.Equal(net.IPv4(127, 0, 0, 1)) {
