@@ -36,6 +36,7 @@ var (
 	headerCSP         = []string{"default-src 'none'; frame-ancestors 'none'"}
 	headerPermissions = []string{"camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)"}
 	headerHSTS        = []string{"max-age=63072000; includeSubDomains; preload"}
+	headerClose       = []string{"close"}
 )
 
 // around is what happens around every request: it gets an id, its bounds and its headers; it is answered even when a handler
@@ -57,6 +58,11 @@ func (s *Server) around(c *gin.Context) {
 	header["Cache-Control"] = headerNoStore
 	if s.https {
 		header["Strict-Transport-Security"] = headerHSTS
+	}
+	if len(c.Request.TransferEncoding) > 0 {
+		// A body in chunks may have named a length as well, by which a proxy before us may have gone. net/http goes by the chunks
+		// and hides the length, so that every such connection ends with its answer (RFC 9112 §6.1).
+		header["Connection"] = headerClose
 	}
 
 	defer func() {
