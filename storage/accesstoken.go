@@ -52,9 +52,11 @@ func (db *DB) AccessTokenWithUser(ctx context.Context, digest string) (*AccessTo
 	return db.accessToken(ctx, digest, true)
 }
 
+// The statements of accessToken.
 const (
 	accessTokenColumns = `SELECT t.client_id, t.subject, t.scope, t.audience, t.format, t.expires_at, t.created_at, ` + grantColumns
-	accessTokenJoins   = ` FROM oauth_access_tokens t
+	//nolint:gosec // a statement, not a secret
+	accessTokenJoins = ` FROM oauth_access_tokens t
 		LEFT JOIN oauth_grants g ON g.id = t.grant_id AND g.org_id = t.org_id
 		LEFT JOIN users u ON u.id = g.user_id AND u.org_id = t.org_id
 		WHERE t.digest = $1 AND t.org_id = $2 AND t.expires_at > $3 AND t.revoked_at IS NULL

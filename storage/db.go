@@ -143,7 +143,7 @@ const (
 
 // query is one question to the database: for one organization, or (from everywhere) for none in particular.
 type query struct {
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // a query is one call, and ends with it
 	db  *DB
 	// pool is where it runs: the transaction of the context, else the pool for its purpose.
 	pool bound
@@ -365,7 +365,7 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 		if err == nil {
 			return fmt.Errorf("transaction: %w", t.fault)
 		}
-		return fmt.Errorf("transaction: %w (%v)", t.fault, err)
+		return fmt.Errorf("transaction: %w (%s)", t.fault, err.Error()) // as text: it is not what happened
 	}
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func translate(ctx context.Context, err error) error {
 		return ErrNotFound
 	case errors.Is(ctx.Err(), context.Canceled):
 		// Drivers say it in many ways (a closed connection, an interrupt, a query cancelled); the caller knows only one.
-		return fmt.Errorf("%w (%v)", context.Canceled, err)
+		return fmt.Errorf("%w (%s)", context.Canceled, err.Error())
 	}
 
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {

@@ -172,7 +172,7 @@ func TestAnotherProcessThatHoldsTheFileIsWaitedFor(t *testing.T) {
 		return conn
 	}
 	release := func(conn *sql.Conn) {
-		_, err := conn.ExecContext(context.Background(), `ROLLBACK`)
+		_, err := conn.ExecContext(context.WithoutCancel(t.Context()), `ROLLBACK`)
 		must(t, err)
 		conn.Close()
 	}

@@ -38,7 +38,9 @@ func (db *DB) openPostgres(ctx context.Context, o Options) (gorm.Dialector, erro
 	if err != nil {
 		return nil, err
 	}
-	setTimeouts(config, statementTimeout, lockTimeout)
+	if o.Pooler == "" {
+		setTimeouts(config, statementTimeout, lockTimeout)
+	}
 	conns := o.MaxConns
 	if conns <= 0 {
 		conns = defaultConns
@@ -54,7 +56,9 @@ func (db *DB) openPostgres(ctx context.Context, o Options) (gorm.Dialector, erro
 	db.patience = postgresPatience
 	db.migrating = func() (*sql.DB, error) {
 		patient := config.Copy()
-		setTimeouts(patient, migrationTimeout, migrationLockTimeout)
+		if o.Pooler == "" {
+			setTimeouts(patient, migrationTimeout, migrationLockTimeout)
+		}
 		return stdlib.OpenDB(*patient), nil
 	}
 	if err := db.reach(ctx); err != nil {
@@ -99,6 +103,8 @@ func postgresConfig(o Options) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
+// setTimeouts sets the server's own limits for a connection. Not through a pooler: it refuses what it does not keep apart
+// between its clients, and there they belong to the role (ALTER ROLE … SET statement_timeout).
 func setTimeouts(config *pgx.ConnConfig, statement, lock time.Duration) {
 	for name, d := range map[string]time.Duration{
 		"statement_timeout":                   statement,

@@ -1,7 +1,6 @@
 package storage_test
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
@@ -25,7 +24,7 @@ type table struct {
 }
 
 var (
-	dbmlTable  = regexp.MustCompile(`(?ms)^Table (\w+) \{\n(.*?)^\}`)
+	dbmlTable  = regexp.MustCompile(`(?s)Table (\w+) \{\n(.*?)\n\}`)
 	dbmlColumn = regexp.MustCompile(`^  (\w+) (\w+)(?: \[(.*)\])?$`)
 	dbmlIndex  = regexp.MustCompile(`^    \(([\w, ]+)\) \[(pk|unique)\]$`)
 )
@@ -282,7 +281,7 @@ func openRaw(t testing.TB, url string) *sql.DB {
 
 func texts(t testing.TB, raw *sql.DB, query string, args ...any) (all []string) {
 	t.Helper()
-	rows, err := raw.QueryContext(context.Background(), query, args...)
+	rows, err := raw.QueryContext(t.Context(), query, args...)
 	if err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", query, err))
 	}

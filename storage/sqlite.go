@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"container/list"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -147,7 +146,7 @@ func (r remembering) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, errors.Join(fmt.Errorf("unexpected connection %T", conn), conn.Close())
 	}
-	return &rememberingConn{sqliteConn: inner, known: make(map[string]*list.Element), order: list.New()}, nil
+	return &rememberingConn{sqliteConn: inner, known: make(map[string]kept)}, nil
 }
 
 type sqliteConn interface {
@@ -171,41 +170,52 @@ const remembered = 128
 // rememberingConn is used by one goroutine at a time, as database/sql promises.
 type rememberingConn struct {
 	sqliteConn
-	known map[string]*list.Element // of *kept
-	order *list.List               // most recently used first
+	known map[string]kept
+	turns int64 // how often a statement was put back
 }
 
+// kept is a statement that nobody uses at the moment, and when it was put back.
 type kept struct {
-	text string
 	stmt sqliteStmt
+	turn int64
 }
 
 // take removes a statement from those that are kept, or prepares it: while its rows are read, it is not to be run again.
 func (c *rememberingConn) take(ctx context.Context, text string) (sqliteStmt, error) {
-	if e := c.known[text]; e != nil {
+	if known, ok := c.known[text]; ok {
 		delete(c.known, text)
-		c.order.Remove(e)
-		return e.Value.(*kept).stmt, nil
+		return known.stmt, nil
 	}
 	prepared, err := c.sqliteConn.PrepareContext(ctx, numbered(text))
 	if err != nil {
 		return nil, err
 	}
-	return prepared.(sqliteStmt), nil
+	stmt, ok := prepared.(sqliteStmt)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("unexpected statement %T", prepared), prepared.Close())
+	}
+	return stmt, nil
 }
 
-// keep puts a statement back.
+// keep puts a statement back. When there are too many, the one that was not used for longest goes.
 func (c *rememberingConn) keep(text string, stmt sqliteStmt) error {
-	if c.known[text] != nil {
+	if _, ok := c.known[text]; ok {
 		return stmt.Close() // it was prepared a second time while the first was in use
 	}
-	c.known[text] = c.order.PushFront(&kept{text, stmt})
-	if c.order.Len() <= remembered {
+	c.turns++
+	c.known[text] = kept{stmt, c.turns}
+	if len(c.known) <= remembered {
 		return nil
 	}
-	last := c.order.Remove(c.order.Back()).(*kept)
-	delete(c.known, last.text)
-	return last.stmt.Close()
+	oldest := text
+	for other, k := range c.known {
+		if k.turn < c.known[oldest].turn {
+			oldest = other
+		}
+	}
+	gone := c.known[oldest].stmt
+	delete(c.known, oldest)
+	return gone.Close()
 }
 
 // dollar is PostgreSQL's placeholder. SQLite takes $1 for a name; its own numbered one is ?1.
@@ -251,11 +261,10 @@ func (c *rememberingConn) QueryContext(ctx context.Context, text string, args []
 
 // Close finalizes what is kept before the connection goes.
 func (c *rememberingConn) Close() error {
-	var errs []error
-	for e := c.order.Front(); e != nil; e = e.Next() {
-		errs = append(errs, e.Value.(*kept).stmt.Close())
+	errs := make([]error, 0, len(c.known)+1)
+	for _, k := range c.known {
+		errs = append(errs, k.stmt.Close())
 	}
-	c.order.Init()
 	clear(c.known)
 	return errors.Join(append(errs, c.sqliteConn.Close())...)
 }

@@ -71,10 +71,11 @@ func TestAPanicRollsBackAndGoesOn(t *testing.T) {
 					t.Errorf("recovered %v", r)
 				}
 			}()
-			db.InTx(ctx, func(ctx context.Context) error {
+			err := db.InTx(ctx, func(ctx context.Context) error {
 				must(t, addUser(db, ctx, "a"))
 				panic("boom")
 			})
+			t.Errorf("it went on with %v", err)
 		}()
 		if userExists(t, db, ctx, "a") {
 			t.Error("a was kept")
@@ -88,10 +89,13 @@ func TestATransactionOfAnotherDatabaseIsNotJoined(t *testing.T) {
 	org := storagetest.Org(t, one, "acme")
 	org2 := storagetest.Org(t, two, "acme")
 	failure := errors.New("no")
-	one.InTx(org, func(ctx context.Context) error {
+	err := one.InTx(org, func(context.Context) error {
 		must(t, two.InTx(org2, func(ctx context.Context) error { return addUser(two, ctx, "a") }))
 		return failure
 	})
+	if !errors.Is(err, failure) {
+		t.Errorf("err = %v", err)
+	}
 	if !userExists(t, two, org2, "a") {
 		t.Error("a went with the other database's transaction")
 	}

@@ -312,7 +312,7 @@ func (s *Server) start() error {
 		if last = s.launch(); last == nil {
 			return nil
 		}
-		s.stop(false)
+		last = errors.Join(last, s.stop(false))
 		s.port = 0
 	}
 	return last
@@ -436,7 +436,7 @@ func unprivileged() (*syscall.Credential, error) {
 func scratch() string {
 	const memory, plenty = "/dev/shm", 1 << 30
 	var fs syscall.Statfs_t
-	if err := syscall.Statfs(memory, &fs); err != nil || uint64(fs.Bavail)*uint64(fs.Bsize) < plenty {
+	if err := syscall.Statfs(memory, &fs); err != nil || fs.Bavail*uint64(fs.Bsize) < plenty {
 		return ""
 	}
 	return memory

@@ -111,10 +111,11 @@ var migratedFile = sync.OnceValues(func() ([]byte, error) {
 func Org(t testing.TB, db *storage.DB, slug string) context.Context {
 	t.Helper()
 	org := &storage.Organization{ID: uuid.New(), Name: slug, Slug: slug}
-	if err := db.CreateOrganization(context.Background(), org); err != nil {
+	ctx := context.WithoutCancel(t.Context()) // what the test cleans up with is asked for the organization as well
+	if err := db.CreateOrganization(ctx, org); err != nil {
 		t.Fatalf("make organization %s: %v", slug, err)
 	}
-	return tenant.With(context.Background(), &tenant.Org{
+	return tenant.With(ctx, &tenant.Org{
 		ID: org.ID, Slug: slug, Name: slug,
 		Issuer: fmt.Sprintf("http://localhost:8080/o/%s", slug), BasePath: "/o/" + slug,
 	})
