@@ -107,9 +107,11 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 		ExpiresAt: access.ExpiresAt.Unix(), IssuedAt: access.CreatedAt.Unix(), Subject: access.Subject,
 		Audience: accessAudience(org, access.Audience), Issuer: org.Issuer,
 	}
-	return found, found.addFacts(grant)
+	err = found.addFacts(grant)
+	return found, err
 }
 
+// addFacts adds what is true of the grant; a token that a client holds for itself has none.
 func (i *introspection) addFacts(grant *storage.Grant) error {
 	if grant == nil {
 		return nil
@@ -139,5 +141,6 @@ func (p *Provider) introspectRefresh(ctx context.Context, org *tenant.Org, calle
 	if grant.UserID != nil {
 		found.Subject = grant.UserID.String()
 	}
-	return found, found.addFacts(grant)
+	err = found.addFacts(grant)
+	return found, err
 }
