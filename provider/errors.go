@@ -22,6 +22,8 @@ var (
 	// errUnsupportedGrantType carries our own list of what is supported.
 	errUnsupportedGrantType = fosite.ErrUnsupportedGrantType.WithHint(
 		"The grant types are authorization_code, refresh_token and client_credentials.")
+	// errNoPerson is a grant by somebody who is gone, or switched off.
+	errNoPerson = fosite.ErrInvalidGrant.WithHint("The account that this was granted by is no longer active.")
 	// errInvalidClient says the same of an unknown client, a wrong secret and a wrong method (RFC 6749 §5.2).
 	errInvalidClient = fosite.ErrInvalidClient.WithHint("Client authentication failed.")
 )

@@ -81,7 +81,7 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 	if err != nil {
 		return nil, nil, err
 	}
-	unit.Client = client
+	unit.Client, unit.Address = client, c.ClientIP()
 	if !client.HasGrant(grant) {
 		return nil, client, fosite.ErrUnauthorizedClient.WithHintf("The client is not registered for the grant type %s.", grant)
 	}
@@ -131,8 +131,11 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 
 	err = unit.Commit(ctx, sealed)
 	if errors.Is(err, storage.ErrSpent) {
-		replay, err := p.lostRace(ctx, unit, grant, form)
+		replay, err := p.lostRace(ctx, unit, form)
 		return replay, client, err
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, client, errNoPerson.WithWrap(err) // deleted since we looked
 	}
 	if err != nil {
 		return nil, client, fmt.Errorf("write what the token endpoint issues: %w", err)
@@ -141,16 +144,9 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 }
 
 // lostRace answers the request whose code or refresh token somebody else has spent between our reading and our writing.
-func (p *Provider) lostRace(ctx context.Context, unit *fositestore.Unit, grant string, form url.Values) (*tokenAnswer, error) {
-	if grant == grantAuthorizationCode {
-		// RFC 6749 §4.1.2: a code used more than once ends what was issued for it.
-		if err := unit.EndCodeFamily(ctx); err != nil {
-			return nil, fmt.Errorf("end the grant of a code used twice: %w", err)
-		}
-		return nil, storage.ErrSpent
-	}
+func (p *Provider) lostRace(ctx context.Context, unit *fositestore.Unit, form url.Values) (*tokenAnswer, error) {
 	if err := unit.LostRace(ctx); err != nil {
-		return nil, fmt.Errorf("look at a refresh token spent meanwhile: %w", err)
+		return nil, fmt.Errorf("settle a race for a code or refresh token: %w", err)
 	}
 	if sealed, ok := unit.Replayed(); ok {
 		return reopen(form, sealed)
@@ -216,7 +212,7 @@ func (p *Provider) checkActive(ctx context.Context, subject string) error {
 	}
 	user, err := p.db.User(ctx, id)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
-		return fosite.ErrInvalidGrant.WithHint("The account that this was granted by is no longer active.")
+		return errNoPerson
 	}
 	return err
 }

@@ -227,11 +227,6 @@ func (u *Unit) mayReplay(row *storage.RefreshToken) bool {
 		time.Since(*row.SpentAt) < u.replayWindow
 }
 
-// EndCodeFamily ends everything that was issued for a code that came a second time.
-func (u *Unit) EndCodeFamily(ctx context.Context) error {
-	return u.endFamily(ctx, u.code.GrantID, u.code.ClientID)
-}
-
 // CodeOf returns the authorization code row that this request named and Store has read.
 func CodeOf(ctx context.Context) (*storage.Code, error) {
 	unit, err := unitFrom(ctx)
