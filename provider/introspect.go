@@ -99,8 +99,16 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 	if err != nil {
 		return introspection{}, err
 	}
-	if access.ClientID != caller.ClientID && !slices.Contains(access.Audience, caller.ClientID) {
-		return introspection{}, nil
+	if access.ClientID != caller.ClientID {
+		if !slices.Contains(access.Audience, caller.ClientID) {
+			return introspection{}, nil
+		}
+		// What a client holds ends when the client is switched off.
+		if _, err := p.clients.Client(ctx, access.ClientID); errors.Is(err, storage.ErrNotFound) {
+			return introspection{}, nil
+		} else if err != nil {
+			return introspection{}, err
+		}
 	}
 	found := introspection{
 		Active: true, Scope: strings.Join(access.Scope, " "), ClientID: access.ClientID, TokenType: "Bearer",

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
 // UserInfo serves GET and POST /oauth2/userinfo (OpenID Connect Core 1.0 §5.3).
@@ -21,6 +22,12 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		return nil
 	}
 	access, user, err := p.personOf(c.Request.Context(), token)
+	if err == nil {
+		// What a client holds ends when the client is switched off.
+		var client *fositestore.Client
+		client, err = p.clients.Client(c.Request.Context(), access.ClientID)
+		p.allowOrigin(c, client)
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		p.bearerError(c, answer{http.StatusUnauthorized, "invalid_token", "The access token is unknown, expired or revoked."})
 		return nil
@@ -28,9 +35,6 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 	if err != nil {
 		p.jsonError(c, err)
 		return nil
-	}
-	if client, err := p.clients.Client(c.Request.Context(), access.ClientID); err == nil {
-		p.allowOrigin(c, client)
 	}
 	if user == nil || !slices.Contains(access.Scope, scopeOpenID) {
 		p.bearerError(c, answer{http.StatusForbidden, "insufficient_scope", "The access token was not granted the scope openid by a person."})
