@@ -413,20 +413,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 		return err
 	}
 
-	var also []func(context.Context) error
-	if a.interaction != nil {
-		also = append(also, func(ctx context.Context) error { return p.db.SpendInteraction(ctx, a.interaction.Digest) })
-	}
-	if pushed := a.form.Get(paramPAR); pushed != "" {
-		also = append(also, func(ctx context.Context) error {
-			err := p.db.SpendPAR(ctx, pushed)
-			if errors.Is(err, storage.ErrSpent) {
-				return errSpentPAR
-			}
-			return err
-		})
-	}
-	err = unit.Commit(ctx, nil, also...)
+	err = unit.Commit(ctx, nil, p.ending(a)...)
 	if errors.Is(err, storage.ErrSpent) {
 		return requestErrorPage("This sign-in was completed already. Go back to the application.", err)
 	}
@@ -434,6 +421,23 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 		return fmt.Errorf("write an authorization code: %w", err)
 	}
 	return p.answer(c, a, url.Values{"code": {response.GetCode()}})
+}
+
+// ending is what an answer to the client uses up, whatever the answer: the interaction, and the pushed request (RFC 9126 §4).
+func (p *Provider) ending(a *authorization) (deeds []func(context.Context) error) {
+	if pushed := a.form.Get(paramPAR); pushed != "" {
+		deeds = append(deeds, func(ctx context.Context) error {
+			err := p.db.SpendPAR(ctx, pushed)
+			if errors.Is(err, storage.ErrSpent) {
+				return errSpentPAR
+			}
+			return err
+		})
+	}
+	if a.interaction != nil {
+		deeds = append(deeds, func(ctx context.Context) error { return p.db.SpendInteraction(ctx, a.interaction.Digest) })
+	}
+	return deeds
 }
 
 // answer sends the browser back to the client (RFC 6749 §4.1.2), saying who answers (RFC 9207).
@@ -479,10 +483,10 @@ func (p *Provider) authorizeError(c *gin.Context, a *authorization, err error) e
 		// A fault of ours is for the person to see and to try again; the client's request is still good.
 		return err
 	}
-	if a.interaction != nil {
-		// The request has its answer. Should the same answer be on its way twice, this one changes nothing.
-		if spent := p.db.SpendInteraction(c.Request.Context(), a.interaction.Digest); spent != nil && !errors.Is(spent, storage.ErrSpent) {
-			return fmt.Errorf("spend an interaction: %w", spent)
+	for _, end := range p.ending(a) {
+		// Should the same answer be on its way twice, this one changes nothing.
+		if spent := end(c.Request.Context()); spent != nil && !errors.Is(spent, storage.ErrSpent) && !errors.Is(spent, errSpentPAR) {
+			return fmt.Errorf("end an authorization request: %w", spent)
 		}
 	}
 	return p.answer(c, a, url.Values{"error": {said.code}, "error_description": {said.description}})
