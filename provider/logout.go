@@ -22,6 +22,7 @@ const sealLogout = "logout confirmation"
 
 // logoutRequest is what a sign-out was asked with, once it is proven.
 type logoutRequest struct {
+	// ClientID is the client that the hint was issued to: what client_id says without a hint proves nothing.
 	ClientID string `json:"client_id,omitempty"`
 	// Redirect is a registered post_logout_redirect_uri, empty when the person stays here.
 	Redirect string `json:"redirect,omitempty"`
@@ -39,7 +40,7 @@ func (p *Provider) Logout(c *gin.Context) error {
 		err = acceptParams(form)
 	}
 	if err != nil {
-		return p.logoutError(c, answerFor(err).description, err)
+		return logoutErrorPage(answerFor(err).description, err)
 	}
 	if form.Has(logoutConfirmed) && c.Request.Method == http.MethodPost {
 		return p.confirmedLogout(c, form)
@@ -59,7 +60,7 @@ func (p *Provider) Logout(c *gin.Context) error {
 		return p.loggedOut(c, request)
 	}
 	if request.hinted && request.subject == user.ID.String() && (request.sessionID == "" || request.sessionID == session.ID.String()) {
-		if err := p.endSession(c); err != nil {
+		if err := p.sessions.End(c, request.ClientID); err != nil {
 			return err
 		}
 		return p.loggedOut(c, request)
@@ -79,7 +80,7 @@ const (
 // word of a request that could not be proven.
 func (p *Provider) readLogout(c *gin.Context, form url.Values) (*logoutRequest, error) {
 	ctx := c.Request.Context()
-	request := &logoutRequest{ClientID: form.Get("client_id"), State: form.Get("state")}
+	request := &logoutRequest{State: form.Get("state")}
 
 	if hint := form.Get("id_token_hint"); hint != "" {
 		claims, err := p.verifyHint(ctx, hint)
@@ -87,10 +88,10 @@ func (p *Provider) readLogout(c *gin.Context, form url.Values) (*logoutRequest, 
 			return nil, err
 		}
 		if err != nil {
-			return nil, p.logoutError(c, "The application sent a sign-in reference (id_token_hint) that was not issued here.", err)
+			return nil, logoutErrorPage("The application sent a sign-in reference (id_token_hint) that was not issued here.", err)
 		}
-		if request.ClientID != "" && request.ClientID != claims.audience {
-			return nil, p.logoutError(c, "The application sent another application's sign-in reference (id_token_hint).", nil)
+		if form.Has("client_id") && form.Get("client_id") != claims.audience {
+			return nil, logoutErrorPage("The application sent another application's sign-in reference (id_token_hint).", nil)
 		}
 		request.ClientID = claims.audience
 		request.subject, request.sessionID, request.hinted = claims.subject, claims.sessionID, true
@@ -106,7 +107,7 @@ func (p *Provider) readLogout(c *gin.Context, form url.Values) (*logoutRequest, 
 		return nil, err
 	}
 	if err != nil || !slices.Contains(client.PostLogoutRedirectURIs, asked) {
-		return nil, p.logoutError(c, "The address to return to (post_logout_redirect_uri) is not registered for this application.", err)
+		return nil, logoutErrorPage("The address to return to (post_logout_redirect_uri) is not registered for this application.", err)
 	}
 	request.Redirect = asked
 	return request, nil
@@ -152,9 +153,9 @@ func (p *Provider) confirmedLogout(c *gin.Context, form url.Values) error {
 	}
 	request, err := openLogout(p.keyring, org, form.Get(logoutSealed))
 	if err != nil {
-		return p.logoutError(c, "This page has expired. Go back to the application and sign out again.", err)
+		return logoutErrorPage("This page has expired. Go back to the application and sign out again.", err)
 	}
-	if err := p.endSession(c); err != nil {
+	if err := p.sessions.End(c, request.ClientID); err != nil {
 		return err
 	}
 	return p.loggedOut(c, request)
@@ -174,13 +175,6 @@ func openLogout(keyring *seal.Keyring, org *tenant.Org, encoded string) (*logout
 		return nil, err
 	}
 	return &request, nil
-}
-
-func (p *Provider) endSession(c *gin.Context) error {
-	if err := p.sessions.End(c); err != nil {
-		return fmt.Errorf("end a session: %w", err)
-	}
-	return nil
 }
 
 // loggedOut sends the browser on: to the client's address, with its state only if it sent one, or to our own last page.
@@ -207,7 +201,7 @@ func (p *Provider) LoggedOut(c *gin.Context) error {
 	return p.pages.Render(c, http.StatusOK, "logged_out", web.LoggedOutPage{})
 }
 
-// logoutError renders the error page of this endpoint and returns nil, or what went wrong in rendering it.
-func (p *Provider) logoutError(c *gin.Context, message string, cause error) error {
+// logoutErrorPage is an error of this endpoint: the visitor's to see, and nobody else's.
+func logoutErrorPage(message string, cause error) error {
 	return &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Title: web.TitleLogoutError, Message: message, Cause: cause}
 }

@@ -196,11 +196,12 @@ func (s *Sessions) Deliver(c *gin.Context, fresh *Fresh) {
 	c.Set(keyCurrent, signedIn{fresh.Session, fresh.User})
 }
 
-// End signs the person out of this browser, whoever it is.
+// End signs the person out of this browser, whoever it is, and writes it down along with the client that asked for it, if any
+// has.
 //
 // It sends no Clear-Site-Data: "cookies" would take away those of every host of the domain, other applications' and other
 // organizations' among them, and there is nothing else to clear, since no page of ours is stored.
-func (s *Sessions) End(c *gin.Context) error {
+func (s *Sessions) End(c *gin.Context, clientID string) error {
 	ctx := c.Request.Context()
 	org, err := tenant.From(ctx)
 	if err != nil {
@@ -211,7 +212,17 @@ func (s *Sessions) End(c *gin.Context) error {
 		return err
 	}
 	if session != nil {
-		if err := s.db.EndSession(ctx, session.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+		event := Event(c, ByUser(session.UserID), "session.ended", session.ID.String(), nil)
+		if clientID != "" {
+			event.Details = map[string]any{"client_id": clientID}
+		}
+		err := s.db.InTx(ctx, func(ctx context.Context) error {
+			if err := s.db.EndSession(ctx, session.ID); err != nil {
+				return err
+			}
+			return s.db.AppendAudit(ctx, event)
+		})
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return fmt.Errorf("end session: %w", err)
 		}
 	}

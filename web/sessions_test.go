@@ -138,7 +138,7 @@ func TestAPersonIsSignedInUntilTheySignOut(t *testing.T) {
 		}
 		kept := b[sessionCookie]
 		r.visit(b, func(c *gin.Context) {
-			if err := r.sessions.End(c); err != nil {
+			if err := r.sessions.End(c, ""); err != nil {
 				t.Fatal(err)
 			}
 			if session, _, err := r.sessions.Current(c); session != nil || err != nil {
@@ -153,7 +153,7 @@ func TestAPersonIsSignedInUntilTheySignOut(t *testing.T) {
 			t.Error("a cookie outlives its session")
 		}
 		r.visit(b, func(c *gin.Context) {
-			if err := r.sessions.End(c); err != nil {
+			if err := r.sessions.End(c, ""); err != nil {
 				t.Errorf("signing out twice: %v", err)
 			}
 		})
@@ -306,7 +306,7 @@ func TestWithoutAnOrganizationNobodyIsAsked(t *testing.T) {
 		if _, _, err := r.sessions.Current(c); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("%v", err)
 		}
-		if err := r.sessions.End(c); !errors.Is(err, tenant.ErrNone) {
+		if err := r.sessions.End(c, ""); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("%v", err)
 		}
 	})
