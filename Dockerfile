@@ -1,15 +1,15 @@
 # The image holds one static binary, the certificates it trusts, and an empty folder it may write to. There is no shell in it.
 #
-#   docker build --build-arg VERSION=1.2.3 -t keizer .
+#   docker build -t keizer .
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 # The modules change less often than the code, and so keep a layer of their own.
 COPY go.mod go.sum ./
 RUN go mod download
+# The history comes along, since the go command reads from it which release this is; `keizer version` says so.
 COPY . .
-ARG VERSION=dev
-RUN CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w -X main.version=${VERSION}" -o /out/keizer ./cmd/keizer \
+RUN CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags "-s -w" -o /out/keizer ./cmd/keizer \
  && mkdir /out/data
 
 FROM scratch
