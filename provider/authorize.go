@@ -395,11 +395,11 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	for _, scope := range request.GetRequestedScopes() {
 		request.GrantScope(scope)
 	}
-	granted := []string(request.GetRequestedAudience())
-	if len(granted) == 0 {
-		granted = a.client.Audience
+	org, err := orgOf(c)
+	if err != nil {
+		return err
 	}
-	for _, one := range granted {
+	for _, one := range audienceOf(org, request, a.client) {
 		request.GrantAudience(one)
 	}
 	response, err := p.fosite.NewAuthorizeResponse(ctx, request, &fositestore.Session{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,6 +157,18 @@ func (s *tokenStrategy) jwtAccessToken(ctx context.Context, client *fositestore.
 		SessionID: session.Facts.SessionID,
 	}
 	return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", claims)
+}
+
+// audienceOf is what a request is granted access to: the resources that it names, else all that its client is registered for.
+// Our own userinfo is among the latter when a person is asked about; who names other resources has not asked for it.
+func audienceOf(org *tenant.Org, request fosite.Requester, client *fositestore.Client) []string {
+	if named := request.GetRequestedAudience(); len(named) > 0 {
+		return named
+	}
+	if len(client.Audience) > 0 && request.GetRequestedScopes().Has(scopeOpenID) {
+		return append(slices.Clone(client.Audience), org.Issuer)
+	}
+	return client.Audience
 }
 
 // accessAudience is the audience of an access token: the resource servers that it was granted for, else the issuer itself,

@@ -36,6 +36,15 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		p.jsonError(c, err)
 		return nil
 	}
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	if len(access.Audience) > 0 && !slices.Contains(access.Audience, org.Issuer) {
+		// An API that was given this token is not given the person's claims with it (RFC 9068 §4, RFC 8707 §2).
+		p.bearerError(c, answer{http.StatusUnauthorized, "invalid_token", "The access token is for another resource."})
+		return nil
+	}
 	if user == nil || !slices.Contains(access.Scope, scopeOpenID) {
 		p.bearerError(c, answer{http.StatusForbidden, "insufficient_scope", "The access token was not granted the scope openid by a person."})
 		return nil

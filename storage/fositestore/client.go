@@ -24,14 +24,15 @@ var (
 	_ fosite.ResponseModeClient = (*Client)(nil)
 )
 
-// NewClient puts a row behind fosite's interfaces.
-func NewClient(row *storage.Client) *Client {
+// NewClient puts a row behind fosite's interfaces. The issuer is a resource that every client may have tokens for, without
+// being registered for it: userinfo is there.
+func NewClient(row *storage.Client, issuer string) *Client {
 	c := &Client{
 		Client:    row,
 		scopes:    fosite.Arguments(row.Scopes),
 		grants:    fosite.Arguments(row.GrantTypes),
 		responses: fosite.Arguments(row.ResponseTypes),
-		audience:  fosite.Arguments(row.Audience),
+		audience:  append(fosite.Arguments{issuer}, row.Audience...),
 	}
 	for _, mode := range row.ResponseModes {
 		c.modes = append(c.modes, fosite.ResponseModeType(mode))
@@ -125,7 +126,7 @@ func (c *Clients) Client(ctx context.Context, clientID string) (*Client, error) 
 	if row.Disabled {
 		return nil, storage.ErrNotFound
 	}
-	client := NewClient(row)
+	client := NewClient(row, org.Issuer)
 	c.cache.Set(key, client)
 	return client, nil
 }

@@ -271,7 +271,7 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fos
 	session.SetExpiresAt(fosite.RefreshToken, row.ExpiresAt)
 	// What the client may no longer ask for, it no longer gets, although it was granted once.
 	scope := intersect(grant.Scope, client.Scopes)
-	audience := intersect(grant.Audience, client.Audience)
+	audience := intersect(grant.Audience, client.GetAudience())
 	request := &fosite.Request{
 		ID:                grant.ID.String(),
 		RequestedAt:       grant.CreatedAt,
@@ -289,6 +289,10 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fos
 			return nil, fosite.ErrNotFound
 		}
 		return request, fosite.ErrInactiveToken
+	}
+	if len(audience) == 0 && len(grant.Audience) > 0 {
+		// Nothing is left of it. A token for no resource in particular would be one for userinfo.
+		return nil, fosite.ErrNotFound
 	}
 	return request, nil
 }
