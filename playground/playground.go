@@ -59,6 +59,7 @@ type Playground struct {
 	sheet  sheet
 	assets assets
 	csrf   [32]byte // binds each form to the browser's cookie; it lives as long as the runs do
+	host   string   // the name in the base address, without a port
 	secure bool
 }
 
@@ -68,7 +69,7 @@ func New(deps Deps) (*Playground, error) {
 	if err != nil || base.Host == "" || strings.HasSuffix(deps.Base, "/") {
 		return nil, fmt.Errorf("playground: %q is no base address", deps.Base)
 	}
-	p := &Playground{deps: deps, runs: runs{held: make(map[string]*heldRun)}, secure: base.Scheme == "https"}
+	p := &Playground{deps: deps, runs: runs{held: make(map[string]*heldRun)}, host: base.Hostname(), secure: base.Scheme == "https"}
 	rand.Read(p.csrf[:]) // never fails: crypto/rand ends the process instead
 	if p.page, err = template.New("playground.html").ParseFS(templates, "templates/playground.html"); err != nil {
 		return nil, fmt.Errorf("playground: %w", err)
@@ -99,6 +100,12 @@ func (p *Playground) Mount(group *gin.RouterGroup, page func(func(*gin.Context) 
 
 // Home serves GET /playground: the form, and whatever the browser's run has come to.
 func (p *Playground) Home(c *gin.Context) error {
+	if asked := (&url.URL{Host: c.Request.Host}).Hostname(); !strings.EqualFold(asked, p.host) {
+		// The machine has other names, as 127.0.0.1, and each is another site to a browser: a form from there could not lead to
+		// the authorization endpoint, nor would the answer find the cookie.
+		p.redirect(c, p.deps.Base+HomePath)
+		return nil
+	}
 	cookie := p.cookie(c)
 	r := p.runs.of(cookie)
 	if r == nil {

@@ -347,3 +347,16 @@ func TestABaseThatIsNoneIsRefusedAtTheStart(t *testing.T) {
 		}
 	}
 }
+
+// A form of one name of the machine leads nowhere under another.
+func TestThePlaygroundIsReachedUnderTheNameOfItsBase(t *testing.T) {
+	provider := start(t, providertest.Faults{})
+	elsewhere := strings.Replace(provider.URL, "127.0.0.1", "localhost", 1)
+	page, err := formbrowser.New(formbrowser.Options{}).Open(t.Context(), elsewhere+playground.HomePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := page.URL.String(); got != provider.URL+playground.HomePath || page.Title != "Playground" {
+		t.Errorf("opened at %s, %q stands at %s", elsewhere, page.Title, got)
+	}
+}
