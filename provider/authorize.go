@@ -111,13 +111,14 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 // againByGet has a form that was posted come again as a navigation, and reports whether it could. When a client's site has
 // posted it, no Lax cookie came along: the session, if there is one, shows only then.
 func againByGet(c *gin.Context, form url.Values) bool {
-	query := form.Encode()
-	if c.Request.Method != http.MethodPost || len(query) >= maxValueBytes {
+	if c.Request.Method != http.MethodPost {
 		return false
 	}
-	target := *c.Request.URL
-	target.RawQuery = query
-	c.Redirect(http.StatusSeeOther, target.RequestURI())
+	target := c.Request.URL.EscapedPath() + "?" + form.Encode()
+	if len(target) > maxAddress {
+		return false
+	}
+	c.Redirect(http.StatusSeeOther, target)
 	return true
 }
 
@@ -125,7 +126,7 @@ func againByGet(c *gin.Context, form url.Values) bool {
 func (p *Provider) readAuthorization(c *gin.Context) (*authorization, error) {
 	form, err := authorizationForm(c.Request)
 	if err != nil {
-		return nil, refusedPage(err)
+		return nil, refusedPage(err, requestErrorPage)
 	}
 	a := &authorization{form: form, sent: form, requestedAt: time.Now().UTC()}
 	if id := form.Get(paramInteraction); secret.Valid(secret.Interaction, id) {
@@ -497,13 +498,15 @@ func requestErrorPage(message string, cause error) error {
 	return &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: message, Cause: cause}
 }
 
-// refusedPage makes a page of an error that came before anything was proven.
-func refusedPage(err error) error {
+// refusedPage makes a page of an error that came before anything was proven. What is not the request's fault, or is one of its
+// size alone, has a page already.
+func refusedPage(err error, page func(message string, cause error) error) error {
+	var tooLarge *http.MaxBytesError
 	said := answerFor(err)
-	if said.status >= http.StatusInternalServerError {
+	if said.status >= http.StatusInternalServerError || errors.As(err, &tooLarge) {
 		return err
 	}
-	return requestErrorPage(said.description, err)
+	return page(said.description, err)
 }
 
 // hint is an ID token that came back to us.

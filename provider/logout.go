@@ -40,7 +40,7 @@ func (p *Provider) Logout(c *gin.Context) error {
 		err = acceptParams(form)
 	}
 	if err != nil {
-		return logoutErrorPage(answerFor(err).description, err)
+		return refusedPage(err, logoutErrorPage)
 	}
 	if form.Has(logoutConfirmed) && c.Request.Method == http.MethodPost {
 		return p.confirmedLogout(c, form)

@@ -16,6 +16,7 @@ const (
 	maxParams     = 100
 	maxScopes     = 50
 	maxValueBytes = 8 << 10
+	maxAddress    = 8 << 10 // what the server takes, in bytes
 )
 
 // readForm reads the parameters of a POST to an endpoint that applications call. They stand in the body, form-encoded (RFC
