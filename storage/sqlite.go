@@ -113,7 +113,8 @@ func openSQLitePool(path string, p purpose) (*sql.DB, error) {
 		// would fail instead of waiting.
 		options.Set("_txlock", "immediate")
 		// FULL, because with NORMAL a power loss may take the last commits back, and with them the spending of a token.
-		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(FULL)")
+		// The purge deletes all over a table, so it gets more room than the 2 MB that a connection has by default.
+		pragmas = append(pragmas, "journal_mode(WAL)", "synchronous(FULL)", "cache_size(-8000)")
 	} else {
 		pragmas = append(pragmas, "query_only(ON)")
 	}

@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package storagetest
 
 import (
@@ -128,6 +130,11 @@ func (c *cluster) url(database string) string {
 		return c.admin
 	}
 	u.Path = "/" + database
+	if level := os.Getenv("KEIZER_TEST_ISOLATION"); level != "" {
+		query := u.Query()
+		query.Set("default_transaction_isolation", level)
+		u.RawQuery = query.Encode()
+	}
 	return u.String()
 }
 
