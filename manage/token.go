@@ -10,13 +10,6 @@ import (
 	"github.com/keizer-auth/keizer/storage"
 )
 
-const maxToken = 16 << 10 // bytes, before anything of a token is looked at
-
-// jwtForm reports whether a text can be an access token that is a JWT. Like opaque ones these are looked up by their digest.
-func jwtForm(token string) bool {
-	return len(token) <= maxToken && strings.HasPrefix(token, "ey") && strings.Count(token, ".") == 2
-}
-
 // Introspect says what is known of an access or refresh token of the organization, with the names of RFC 7662 §2.2. Unlike the
 // endpoint it hides nothing from its caller, who is an operator; like it, of a token that is not good it says only that.
 func (o *Operators) Introspect(ctx context.Context, token string) (map[string]any, error) {
@@ -31,11 +24,11 @@ func (o *Operators) Introspect(ctx context.Context, token string) (map[string]an
 }
 
 func (o *Operators) introspect(ctx context.Context, token string) (map[string]any, error) {
-	digest := secret.Digest(token)
+	digest, isAccess := secret.AccessTokenDigest(token)
 	var found map[string]any
 	var grant *storage.Grant
 	switch {
-	case secret.Valid(secret.AccessToken, token), jwtForm(token):
+	case isAccess:
 		access, of, err := o.db.AccessToken(ctx, digest)
 		if err != nil {
 			return nil, err
@@ -49,7 +42,7 @@ func (o *Operators) introspect(ctx context.Context, token string) (map[string]an
 			found["aud"] = access.Audience
 		}
 	case secret.Valid(secret.RefreshToken, token):
-		refresh, of, err := o.db.RefreshToken(ctx, digest)
+		refresh, of, err := o.db.RefreshToken(ctx, secret.Digest(token))
 		if err != nil {
 			return nil, err
 		}
@@ -94,11 +87,14 @@ func (o *Operators) introspect(ctx context.Context, token string) (map[string]an
 // Revoke ends an access token of the organization, or with a refresh token everything of its grant (RFC 7009 §2.1). A token
 // that is not good any more is storage.ErrNotFound.
 func (o *Operators) Revoke(ctx context.Context, token string) error {
-	digest := secret.Digest(token)
+	digest, isAccess := secret.AccessTokenDigest(token)
+	if !isAccess {
+		digest = secret.Digest(token)
+	}
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
 		var kind, client string
 		switch {
-		case secret.Valid(secret.AccessToken, token), jwtForm(token):
+		case isAccess:
 			access, _, err := o.db.AccessToken(ctx, digest)
 			if err != nil {
 				return err

@@ -88,7 +88,7 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 	if secret.Valid(secret.RefreshToken, token) {
 		return p.introspectRefresh(ctx, org, caller, token)
 	}
-	digest, ok := accessTokenDigest(token)
+	digest, ok := secret.AccessTokenDigest(token)
 	if !ok {
 		return introspection{}, nil
 	}

@@ -54,7 +54,7 @@ func (p *Provider) revoke(c *gin.Context, client *fositestore.Client, token stri
 			return p.db.AppendAudit(ctx, event)
 		})
 	}
-	digest, ok := accessTokenDigest(token)
+	digest, ok := secret.AccessTokenDigest(token)
 	if !ok {
 		return nil
 	}

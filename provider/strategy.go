@@ -68,24 +68,9 @@ func (s *tokenStrategy) ValidateRefreshToken(context.Context, fosite.Requester, 
 	return nil
 }
 
-// accessTokenDigest returns the look-up key of an access token of either format, and whether it can be one at all.
-func accessTokenDigest(token string) (string, bool) {
-	if secret.Valid(secret.AccessToken, token) || looksLikeJWT(token) {
-		return secret.Digest(token), true
-	}
-	return "", false
-}
-
-// maxTokenLength bounds every token and assertion that strangers send, before anything looks into it.
-const maxTokenLength = 16 << 10
-
-func looksLikeJWT(token string) bool {
-	return len(token) <= maxTokenLength && strings.HasPrefix(token, "ey") && strings.Count(token, ".") == 2
-}
-
 // AccessTokenSignature implements oauth2.AccessTokenStrategy.
 func (s *tokenStrategy) AccessTokenSignature(_ context.Context, token string) string {
-	digest, _ := accessTokenDigest(token)
+	digest, _ := secret.AccessTokenDigest(token)
 	return digest
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
 )
@@ -55,7 +56,7 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 
 // personOf finds a live access token and the person it is about; nil for one that a client holds for itself.
 func (p *Provider) personOf(ctx context.Context, token string) (*storage.AccessToken, *storage.User, error) {
-	digest, ok := accessTokenDigest(token)
+	digest, ok := secret.AccessTokenDigest(token)
 	if !ok {
 		return nil, nil, storage.ErrNotFound
 	}

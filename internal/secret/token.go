@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"hash/crc32"
+	"strings"
 )
 
 // Kind is the typed prefix of an opaque string, so that none can pass for another.
@@ -82,6 +83,19 @@ func appendChecksum(b []byte) []byte {
 func Digest(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// maxJWT bounds what strangers send as a token, in bytes, before anything looks into it.
+const maxJWT = 16 << 10
+
+// AccessTokenDigest returns the digest of an access token, opaque or a JWT, and whether text can be one at all. Whether a JWT
+// is ours is not looked at: its digest is known, or it is not.
+func AccessTokenDigest(text string) (digest string, ok bool) {
+	jwt := len(text) <= maxJWT && strings.HasPrefix(text, "ey") && strings.Count(text, ".") == 2
+	if !jwt && !Valid(AccessToken, text) {
+		return "", false
+	}
+	return Digest(text), true
 }
 
 // Equal compares two strings in a time that does not depend on where they differ.

@@ -44,6 +44,21 @@ func TestAnAlteredTokenIsInvalid(t *testing.T) {
 	}
 }
 
+func TestAnAccessTokenIsOpaqueOrLooksLikeAJWT(t *testing.T) {
+	for _, token := range []string{New(AccessToken), "eyJhbGciOiJFUzI1NiJ9.e30.AA", "ey.." + strings.Repeat("A", maxJWT-4)} {
+		if digest, ok := AccessTokenDigest(token); !ok || digest != Digest(token) {
+			t.Errorf("%.30s is refused", token)
+		}
+	}
+	for _, text := range []string{
+		"", New(RefreshToken), New(Code), New(AccessToken) + "A", "eyJhbGciOiJFUzI1NiJ9.e30", "a.b.c", "ey.a.b.c.d", "ey.." + strings.Repeat("A", maxJWT-3),
+	} {
+		if digest, ok := AccessTokenDigest(text); ok || digest != "" {
+			t.Errorf("%.30s passes", text)
+		}
+	}
+}
+
 func TestTokensDoNotRepeat(t *testing.T) {
 	seen := make(map[string]bool)
 	for range 100_000 {
