@@ -130,7 +130,7 @@ func translatePostgres(err error, code string) error {
 		return &unavailable{cause: err, lost: true}
 	case "57014", // query_canceled: statement_timeout
 		"55P03", // lock_not_available: lock_timeout
-		"25006": // read_only_sql_transaction: a standby
+		readOnly: // read_only_sql_transaction: a standby
 		return &unavailable{cause: err}
 	case "3D000": // the database itself is not there
 		return &unavailable{cause: err}

@@ -137,6 +137,40 @@ func TestAServerThatHangsIsUnavailableAndThenBack(t *testing.T) {
 	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+5 })
 }
 
+// After a failover the old server may go on answering, as a standby. Nobody goes on asking it.
+func TestAConnectionThatOnlyReadsIsGivenUp(t *testing.T) {
+	url := storagetest.PostgresURL(t)
+	db, err := storage.Open(t.Context(), storage.Options{URL: url, Keyring: storagetest.Keyring(), MaxConns: 1})
+	must(t, err)
+	defer db.Close()
+	_, err = db.Migrate(t.Context())
+	must(t, err)
+	ctx := storagetest.Org(t, db, "acme")
+	f := newFixture(t, db, ctx, "alice")
+	raw := openRaw(t, url)
+	name := texts(t, raw, `SELECT current_database()::text`)[0]
+	// What a connection is, it stays; so the one there is has to end before the setting takes hold.
+	for _, statement := range []string{
+		`ALTER DATABASE ` + name + ` SET default_transaction_read_only = on`,
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'keizer'`,
+	} {
+		_, err := raw.Exec(statement)
+		must(t, err)
+	}
+	eventually(t, "a connection that only reads", func() bool { return db.Ping(ctx) == nil })
+	for name, call := range calls(db, f) {
+		if err := call(ctx); (name == "write" || name == "transaction") != errors.Is(err, storage.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := db.SpendCode(ctx, f.code); !errors.Is(err, storage.ErrUnavailable) {
+		t.Errorf("spend: %v", err)
+	}
+	_, err = raw.Exec(`BEGIN; SET TRANSACTION READ WRITE; ALTER DATABASE ` + name + ` RESET default_transaction_read_only; COMMIT`)
+	must(t, err)
+	must(t, db.SpendCode(ctx, f.code))
+}
+
 func TestADatabaseThatIsNotThereIsSaidSoAtOnce(t *testing.T) {
 	began := time.Now()
 	_, err := storage.Open(t.Context(), storage.Options{URL: "postgres://nobody:hunter2@127.0.0.1:1/x", Keyring: storagetest.Keyring()})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
@@ -32,6 +33,9 @@ const (
 	connLifetime = 30 * time.Minute
 	connIdleTime = 5 * time.Minute
 )
+
+// readOnly is the SQLSTATE of a write to a server, or in a transaction, that only reads.
+const readOnly = "25006"
 
 func (db *DB) openPostgres(ctx context.Context, o Options) (gorm.Dialector, error) {
 	config, err := postgresConfig(o)
@@ -97,6 +101,12 @@ func postgresConfig(o Options) (*pgx.ConnConfig, error) {
 	}
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "keizer"
+	}
+	// A server that has become a standby still answers. A connection to it is given up, so that the next one may find the
+	// server that took its place (target_session_attrs in the URL says that it must).
+	fatal := config.OnPgError
+	config.OnPgError = func(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+		return e.Code != readOnly && (fatal == nil || fatal(conn, e))
 	}
 	// CURRENT_TIMESTAMP in a column without time zone is the wall clock of the session.
 	config.RuntimeParams["timezone"] = "UTC"
