@@ -30,7 +30,7 @@ func (p *Provider) allowOrigin(c *gin.Context, client *fositestore.Client) {
 func (p *Provider) Preflight(c *gin.Context) error {
 	origin := c.GetHeader("Origin")
 	c.Writer.Header().Add("Vary", "Origin")
-	if origin != "" {
+	if origin != "" && isText(origin) {
 		known, err := p.db.OriginRegistered(c.Request.Context(), origin)
 		if err != nil {
 			p.jsonError(c, err)

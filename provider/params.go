@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ory/fosite"
 )
@@ -47,6 +48,9 @@ func parseParams(encoded string) (url.Values, error) {
 	return form, nil
 }
 
+// isText reports whether bytes are what specifications mean by characters (RFC 6749 Appendix B), and what a database takes.
+func isText(bytes string) bool { return utf8.ValidString(bytes) && strings.IndexByte(bytes, 0) < 0 }
+
 // repeatable are the parameters that a specification lets stand more than once (RFC 8707 §2).
 var repeatable = map[string]bool{"resource": true}
 
@@ -65,8 +69,8 @@ func acceptParams(form url.Values) error {
 			if len(value) > maxValueBytes {
 				return fosite.ErrInvalidRequest.WithHintf("The parameter %q is too long.", name)
 			}
-			if strings.ContainsRune(value, 0) {
-				return fosite.ErrInvalidRequest.WithHintf("The parameter %q contains a NUL.", name)
+			if !isText(value) {
+				return fosite.ErrInvalidRequest.WithHintf("The parameter %q is not text in UTF-8.", name)
 			}
 		}
 	}

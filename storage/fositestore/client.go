@@ -2,7 +2,9 @@ package fositestore
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/maypok86/otter/v2"
@@ -114,6 +116,9 @@ func (c *Clients) Client(ctx context.Context, clientID string) (*Client, error) 
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if !utf8.ValidString(clientID) || strings.IndexByte(clientID, 0) >= 0 {
+		return nil, storage.ErrNotFound // PostgreSQL would not even look for it
 	}
 	key := clientKey{org.ID, clientID}
 	if client, ok := c.cache.GetIfPresent(key); ok {
