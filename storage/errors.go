@@ -129,7 +129,7 @@ func translatePostgres(err error, code string) error {
 	case "57P01", "57P02", "57P03", "25P03", "57P05": // shutdown, crash, starting up, idle for too long
 		return &unavailable{cause: err, lost: true}
 	case "57014", // query_canceled: statement_timeout
-		"55P03", // lock_not_available: lock_timeout
+		"55P03",  // lock_not_available: lock_timeout
 		readOnly: // read_only_sql_transaction: a standby
 		return &unavailable{cause: err}
 	case "3D000": // the database itself is not there
