@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -146,6 +147,45 @@ func TestEveryRoomOfThePlanExists(t *testing.T) {
 	for room := range floors {
 		if !rooms[room] {
 			t.Errorf("the plan has %s, the house has not", room)
+		}
+	}
+}
+
+// A document that says which test shows a thing, or where to read on, is believed; so it had better be right.
+func TestTheDocumentsNameWhatExists(t *testing.T) {
+	declared := make(map[string]bool)
+	for _, s := range readHouse(t) {
+		for _, declaration := range s.ast.Decls {
+			if f, ok := declaration.(*ast.FuncDecl); ok && s.test {
+				declared[f.Name.Name] = true
+			}
+		}
+	}
+	top := root(t)
+	documents, err := filepath.Glob(filepath.Join(top, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob(filepath.Join(top, "docs", "decisions", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	test := regexp.MustCompile(`\b(Test|Fuzz)[A-Z]\w+`)
+	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
+	for _, name := range append(append(documents, decisions...), filepath.Join(top, "README.md")) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, named := range test.FindAllString(string(text), -1) {
+			if !declared[named] {
+				t.Errorf("%s names %s, which is no test", filepath.Base(name), named)
+			}
+		}
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), filepath.FromSlash(match[1]))); err != nil {
+				t.Errorf("%s leads to %s, which is not there", filepath.Base(name), match[1])
+			}
 		}
 	}
 }

@@ -81,6 +81,8 @@ var walls = []wall{
 	{path: "golang.org/x/oauth2", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
 	{path: "github.com/coreos/go-oidc", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
 
+	{path: "github.com/chromedp/", rooms: []string{"server/servertest"}},
+
 	{path: "github.com/knadh/koanf", rooms: []string{"config"}},
 	{path: "github.com/spf13/", rooms: []string{"cmd/keizer"}},
 	{path: "github.com/lmittmann/tint", rooms: []string{"cmd/keizer"}},
