@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -166,13 +165,22 @@ func (p *Provider) serveDocument(c *gin.Context, body []byte, etag string) {
 	header["Etag"] = []string{etag}
 	header["Access-Control-Allow-Origin"] = anyOrigin
 	header["Cross-Origin-Resource-Policy"] = crossOrigin
-	if match := c.GetHeader("If-None-Match"); match != "" && (match == "*" || slices.Contains(strings.Split(strings.ReplaceAll(match, " ", ""), ","), etag)) {
+	if match := c.GetHeader("If-None-Match"); match != "" && matches(match, etag) {
 		c.Status(http.StatusNotModified)
 		return
 	}
-	header["Content-Type"] = jsonContent
-	c.Status(http.StatusOK)
-	_, _ = c.Writer.Write(body) // the visitor has gone; there is nobody to tell
+	writeBody(c, http.StatusOK, body)
+}
+
+// matches reports whether a visitor has the document already. The comparison is weak: a proxy that compresses marks what it
+// passes on as W/ (RFC 9110 §13.1.2).
+func matches(ifNoneMatch, etag string) bool {
+	for tag := range strings.SplitSeq(ifNoneMatch, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
 }
 
 // Header values that never change, shared so that answering allocates nothing for them.

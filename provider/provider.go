@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
@@ -87,14 +89,20 @@ func (p *Provider) writeJSON(c *gin.Context, status int, body any) {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		p.log.ErrorContext(c.Request.Context(), "an answer could not be encoded", "cause", err)
-		c.Status(500)
+		c.Status(http.StatusInternalServerError)
 		return
 	}
+	c.Writer.Header()["Cache-Control"] = noStore
+	writeBody(c, status, encoded)
+}
+
+// writeBody writes JSON along with its length: without that, net/http would send what is longer than its buffer in chunks.
+func writeBody(c *gin.Context, status int, body []byte) {
 	header := c.Writer.Header()
 	header["Content-Type"] = jsonContent
-	header["Cache-Control"] = noStore
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.Status(status)
-	_, _ = c.Writer.Write(encoded) // the caller has gone; there is nobody to tell
+	_, _ = c.Writer.Write(body) // the caller has gone; there is nobody to tell
 }
 
 func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }

@@ -203,7 +203,7 @@ func TestDocumentsAnswerHeadAndNothingElseDoes(t *testing.T) {
 	} {
 		get, head := ask(handler, http.MethodGet, base+path, nil), ask(handler, http.MethodHead, base+path, nil)
 		if get.StatusCode != http.StatusOK || head.StatusCode != get.StatusCode || head.Header.Get("Content-Type") != get.Header.Get("Content-Type") ||
-			head.Header.Get("ETag") != get.Header.Get("ETag") {
+			head.Header.Get("ETag") != get.Header.Get("ETag") || head.Header.Get("Content-Length") != get.Header.Get("Content-Length") {
 			t.Errorf("%s: GET %d %v, HEAD %d %v", path, get.StatusCode, get.Header, head.StatusCode, head.Header)
 		}
 		post := ask(handler, http.MethodPost, base+path, nil)
