@@ -67,13 +67,9 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 	if err != nil {
 		return err
 	}
-	client, ok := request.GetClient().(*fositestore.Client)
-	if !ok {
-		return fmt.Errorf("a foreign client type %T", request.GetClient())
-	}
-	session, ok := request.GetSession().(*fositestore.Session)
-	if !ok {
-		return fmt.Errorf("a foreign session type %T", request.GetSession())
+	client, session, err := fositestore.Ours(request)
+	if err != nil {
+		return err
 	}
 
 	now := time.Now()

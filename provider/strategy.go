@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -82,15 +81,15 @@ func (s *tokenStrategy) ValidateAccessToken(context.Context, fosite.Requester, s
 
 // GenerateAccessToken implements oauth2.AccessTokenStrategy: opaque, or a JWT for clients registered so.
 func (s *tokenStrategy) GenerateAccessToken(ctx context.Context, request fosite.Requester) (string, string, error) {
-	client, ok := request.GetClient().(*fositestore.Client)
-	if !ok {
-		return "", "", fmt.Errorf("a foreign client type %T", request.GetClient())
+	client, session, err := fositestore.Ours(request)
+	if err != nil {
+		return "", "", err
 	}
 	if client.AccessTokenFormat != formatJWT {
 		token := secret.New(secret.AccessToken)
 		return token, secret.Digest(token), nil
 	}
-	token, err := s.jwtAccessToken(ctx, client, request)
+	token, err := s.jwtAccessToken(ctx, client, session, request)
 	if err != nil {
 		return "", "", err
 	}
@@ -118,14 +117,12 @@ type accessTokenClaims struct {
 
 // jwtAccessToken signs a JWT access token (RFC 9068). The claims are made anew at every call, so that a refreshed token has
 // times of its own.
-func (s *tokenStrategy) jwtAccessToken(ctx context.Context, client *fositestore.Client, request fosite.Requester) (string, error) {
+func (s *tokenStrategy) jwtAccessToken(
+	ctx context.Context, client *fositestore.Client, session *fositestore.Session, request fosite.Requester,
+) (string, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return "", err
-	}
-	session, ok := request.GetSession().(*fositestore.Session)
-	if !ok {
-		return "", fmt.Errorf("a foreign session type %T", request.GetSession())
 	}
 	claims := accessTokenClaims{
 		Issuer:    org.Issuer,

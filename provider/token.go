@@ -116,7 +116,7 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 		return nil, client, err
 	}
 
-	if err := p.applyPolicy(ctx, unit, client, request, form); err != nil {
+	if err := p.applyPolicy(ctx, unit, request, form); err != nil {
 		return nil, client, err
 	}
 
@@ -155,16 +155,14 @@ func (p *Provider) lostRace(ctx context.Context, unit *fositestore.Unit, form ur
 }
 
 // applyPolicy asks what fosite does not: may this still be issued, for how long, and how much of it was asked for?
-func (p *Provider) applyPolicy(
-	ctx context.Context, unit *fositestore.Unit, client *fositestore.Client, request fosite.AccessRequester, form url.Values,
-) error {
+func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, request fosite.AccessRequester, form url.Values) error {
 	access, ok := request.(*fosite.AccessRequest)
 	if !ok {
 		return fmt.Errorf("a foreign request type %T", request)
 	}
-	session, ok := request.GetSession().(*fositestore.Session)
-	if !ok {
-		return fmt.Errorf("a foreign session type %T", request.GetSession())
+	client, session, err := fositestore.Ours(request)
+	if err != nil {
+		return err
 	}
 	now := time.Now().UTC()
 	lifetime := p.lifetimes.Access

@@ -64,11 +64,7 @@ func (s *Store) SetClientAssertionJWT(context.Context, string, time.Time) error 
 // CreateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage. The row merges what fosite keeps in three: the code,
 // the PKCE challenge and the OpenID Connect session.
 func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, digest string, request fosite.Requester) error {
-	unit, err := unitFrom(ctx)
-	if err != nil {
-		return err
-	}
-	session, err := sessionOf(request)
+	unit, client, session, err := recording(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -84,7 +80,7 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, digest string, r
 	unit.newCode = &storage.Code{
 		Digest:              digest,
 		GrantID:             uuid.Must(uuid.NewV7()),
-		ClientID:            request.GetClient().GetID(),
+		ClientID:            client.ClientID,
 		UserID:              user,
 		SessionID:           sessionID(session.Facts.SessionID),
 		RedirectURI:         form.Get("redirect_uri"),
@@ -105,6 +101,9 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fo
 	unit, err := unitFrom(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if digest == "" {
+		return nil, fosite.ErrNotFound // what was sent has not the form of a code
 	}
 	if unit.code == nil || unit.code.Digest != digest {
 		code, err := s.db.Code(ctx, digest)
@@ -158,24 +157,18 @@ func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, digest strin
 // CreateAccessTokenSession implements oauth2.AccessTokenStorage. With a code, it records the grant too, which exists from
 // the moment of the first tokens.
 func (s *Store) CreateAccessTokenSession(ctx context.Context, digest string, request fosite.Requester) error {
-	unit, err := unitFrom(ctx)
-	if err != nil {
-		return err
-	}
-	session, err := sessionOf(request)
+	unit, client, session, err := recording(ctx, request)
 	if err != nil {
 		return err
 	}
 	token := &storage.AccessToken{
 		Digest:    digest,
-		ClientID:  request.GetClient().GetID(),
+		ClientID:  client.ClientID,
 		Subject:   session.Subject,
 		Scope:     request.GetGrantedScopes(),
 		Audience:  request.GetGrantedAudience(),
+		Format:    client.AccessTokenFormat,
 		ExpiresAt: session.GetExpiresAt(fosite.AccessToken),
-	}
-	if client, ok := request.GetClient().(*Client); ok {
-		token.Format = client.AccessTokenFormat
 	}
 	switch {
 	case unit.spendCode != "":
@@ -217,17 +210,13 @@ func (s *Store) DeleteAccessTokenSession(ctx context.Context, digest string) err
 
 // CreateRefreshTokenSession implements oauth2.RefreshTokenStorage.
 func (s *Store) CreateRefreshTokenSession(ctx context.Context, digest, _ string, request fosite.Requester) error {
-	unit, err := unitFrom(ctx)
-	if err != nil {
-		return err
-	}
-	session, err := sessionOf(request)
+	unit, client, session, err := recording(ctx, request)
 	if err != nil {
 		return err
 	}
 	token := &storage.RefreshToken{
 		Digest:    digest,
-		ClientID:  request.GetClient().GetID(),
+		ClientID:  client.ClientID,
 		ExpiresAt: session.GetExpiresAt(fosite.RefreshToken),
 	}
 	switch {
@@ -249,6 +238,9 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fos
 	unit, err := unitFrom(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if digest == "" {
+		return nil, fosite.ErrNotFound // what was sent has not the form of a refresh token
 	}
 	row, grant, err := s.db.RefreshToken(ctx, digest)
 	if err != nil {
@@ -330,12 +322,27 @@ func (s *Store) RevokeRefreshToken(ctx context.Context, grantID string) error {
 // RevokeAccessToken implements oauth2.TokenRevocationStorage. fosite always asks for both; RevokeRefreshToken does it all.
 func (s *Store) RevokeAccessToken(context.Context, string) error { return nil }
 
-func sessionOf(request fosite.Requester) (*Session, error) {
+// recording is what every write begins with: where it is recorded, and the request's client and session.
+func recording(ctx context.Context, request fosite.Requester) (*Unit, *Client, *Session, error) {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	client, session, err := Ours(request)
+	return unit, client, session, err
+}
+
+// Ours returns the client and the session of a request as what they are: fosite was given no others.
+func Ours(request fosite.Requester) (*Client, *Session, error) {
+	client, ok := request.GetClient().(*Client)
+	if !ok {
+		return nil, nil, fmt.Errorf("a foreign client type %T", request.GetClient())
+	}
 	session, ok := request.GetSession().(*Session)
 	if !ok {
-		return nil, fmt.Errorf("a foreign session type %T", request.GetSession())
+		return nil, nil, fmt.Errorf("a foreign session type %T", request.GetSession())
 	}
-	return session, nil
+	return client, session, nil
 }
 
 func intersect(all, allowed []string) []string {
