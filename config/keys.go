@@ -85,7 +85,7 @@ var keys = []Key{
 	},
 	{
 		Name: "database.url", Flag: "database-url", Derived: "sqlite:DATA_DIR/keizer.db in development, required in production",
-		Meaning: "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. Where it is not set, the environment variable DATABASE_URL is taken.",
+		Meaning: "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. Where it is not set, the environment variable DATABASE_URL is taken.", //nolint:gosec // the password is a word here
 		field:   func(c *Config) any { return &c.Database.URL },
 	},
 	{

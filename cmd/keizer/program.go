@@ -118,7 +118,8 @@ func configFlags(flags *pflag.FlagSet, names ...string) {
 			if key.Flag != name {
 				continue
 			}
-			meaning := strings.TrimSuffix(key.Meaning, ".") + " (" + key.Env() + ")"
+			// The flag package would take what stands in backquotes for the name of the flag's argument.
+			meaning := strings.ReplaceAll(strings.TrimSuffix(key.Meaning, "."), "`", "") + " (" + key.Env() + ")"
 			if key.Type() == "true or false" {
 				flags.Bool(name, false, meaning)
 			} else {

@@ -84,7 +84,7 @@ func Start(t testing.TB, o Options) *House {
 	if o.Configure != nil {
 		o.Configure(cfg)
 	}
-	handler := slog.Handler(slog.DiscardHandler)
+	handler := slog.DiscardHandler
 	if o.Log != nil {
 		handler = slog.NewJSONHandler(o.Log, &slog.HandlerOptions{Level: slog.LevelDebug})
 	}
