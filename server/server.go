@@ -29,7 +29,7 @@ const (
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 60 * time.Second
-	maxHeaderBytes    = 16 << 10
+	maxHeaderBytes    = 12 << 10 // to which net/http adds 4 KiB of its own: a request line and its headers have 16 KiB
 	maxConnections    = 10_000
 )
 
