@@ -78,7 +78,7 @@ func (db *DB) Interaction(ctx context.Context, digest string) (*Interaction, err
 // InteractionAuthenticated notes in which session, and when, the person signed in for it.
 func (db *DB) InteractionAuthenticated(ctx context.Context, digest string, sessionID uuid.UUID, at time.Time) error {
 	return db.scoped(ctx, writing, "note sign-in of interaction", func(q *query) error {
-		return one(ErrNotFound)(q.exec(`UPDATE interactions SET session_id = $1, authenticated_at = $2
+		return one(ErrNotFound)(q.exec(`UPDATE interactions SET session_id = $1, authenticated_at = $2, consented_at = NULL, consented_scopes = ''
 			WHERE digest = $3 AND org_id = $4 AND spent_at IS NULL AND expires_at > $5`, sessionID, at, digest, q.org, q.now))
 	})
 }
