@@ -487,7 +487,7 @@ func TestAnAddressHasOneMeaning(t *testing.T) {
 	client := house.Client(acme, manage.ClientSpec{GrantTypes: []string{"client_credentials"}})
 	ask := func(target string) (status int, body string) {
 		t.Helper()
-		wire := overWire(t, house, "POST "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(house.Base, "http://")+
+		wire := overWire(t, house.Cfg.Listen, "POST "+target+" HTTP/1.1\r\nHost: "+strings.TrimPrefix(house.Base, "http://")+
 			"\r\nAuthorization: "+client.Basic()+"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 29\r\nConnection: close\r\n\r\ngrant_type=client_credentials")
 		if len(wire) != 1 {
 			t.Fatalf("%s: %d answers", target, len(wire))
@@ -558,7 +558,7 @@ func TestWhatCanBeReadAsTwoRequestsIsNotReadOn(t *testing.T) {
 		"an absolute address of another":    "GET http://evil.example/.well-known/openid-configuration HTTP/1.1\r\n" + host + "Connection: close\r\n\r\n",
 		"an absolute address of an account": "GET http://a@evil.example/.well-known/openid-configuration HTTP/1.1\r\n" + host + "Connection: close\r\n\r\n",
 	} {
-		answers := overWire(t, house, bytes)
+		answers := overWire(t, house.Cfg.Listen, bytes)
 		for _, answer := range answers {
 			if answer.StatusCode < 400 {
 				t.Errorf("%s: an answer %d", name, answer.StatusCode)
@@ -571,9 +571,9 @@ func TestWhatCanBeReadAsTwoRequestsIsNotReadOn(t *testing.T) {
 }
 
 // overWire sends bytes and returns the answers that come before the connection ends.
-func overWire(t testing.TB, house *servertest.House, bytes string) (answers []*http.Response) {
+func overWire(t testing.TB, address, bytes string) (answers []*http.Response) {
 	t.Helper()
-	conn, err := net.Dial("tcp", house.Cfg.Listen)
+	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
