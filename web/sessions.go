@@ -156,7 +156,7 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	}
 	if previous != nil && previous.UserID == user.ID && !s.isIdle(previous) {
 		renewed := *previous
-		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), proof.At, proof.AMR, proof.ACR
+		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), later(proof.At, previous.AuthTime), proof.AMR, proof.ACR
 		renewed.ExpiresAt, renewed.LastUsedAt = proof.At.Add(s.absolute), proof.At
 		err := s.db.RenewSession(ctx, &renewed)
 		if err == nil {
@@ -182,6 +182,20 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 		return nil, fmt.Errorf("create session: %w", err)
 	}
 	return fresh, nil
+}
+
+// later is the time of a proof that follows another. Applications are told whole seconds, and one that has asked for a new
+// sign-in looks whether its time is later than that of the last: a proof in the same second is rounded up to the next, and
+// never stands before the last.
+func later(at, last time.Time) time.Time {
+	next := last.Truncate(time.Second).Add(time.Second)
+	switch {
+	case !at.Before(next):
+		return at
+	case next.Sub(at) <= time.Second:
+		return next
+	}
+	return last
 }
 
 // userAgent is what the browser calls itself, in a form that any database takes: headers may hold bytes that are no text.

@@ -537,3 +537,24 @@ func TestABrowsersNameIsTextAndShort(t *testing.T) {
 		t.Errorf("%d bytes: %q", len(name), name)
 	}
 }
+
+func TestAProofThatFollowsAnotherIsLaterInWholeSeconds(t *testing.T) {
+	at := func(milliseconds int64) time.Time { return time.UnixMilli(1_800_000_000_000 + milliseconds).UTC() }
+	for _, test := range []struct {
+		name               string
+		proof, last, wants time.Time
+	}{
+		{"in another second", at(5_200), at(1_900), at(5_200)},
+		{"in the next second", at(2_000), at(1_900), at(2_000)},
+		{"in the same second", at(1_900), at(1_100), at(2_000)},
+		{"in the same instant", at(1_100), at(1_100), at(2_000)},
+		{"the third of a second", at(1_950), at(2_000), at(2_000)},
+		{"in the second that the last was rounded up to", at(2_300), at(2_000), at(3_000)},
+		{"by a clock that is behind", at(0), at(9_500), at(9_500)},
+	} {
+		got := later(test.proof, test.last)
+		if !got.Equal(test.wants) || got.Before(test.last) || got.Sub(test.proof) > time.Second && !got.Equal(test.last) {
+			t.Errorf("%s: %v, not %v", test.name, got, test.wants)
+		}
+	}
+}
