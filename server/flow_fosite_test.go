@@ -767,6 +767,25 @@ func TestACodeIsRedeemedWithTheRedirectURIThatItWentTo(t *testing.T) {
 	}
 }
 
+// RFC 6749 §3.1.2.3 lets a client with a single redirect URI leave it out, at both endpoints alike.
+func TestAClientOfOneRedirectURIMayLeaveItOutWithoutOpenID(t *testing.T) {
+	t.Parallel()
+	_, _, client := beginWith(t, "", trustedClient)
+	visitor := client.Visitor()
+	ask := client.AuthorizeURL("scope", "email", "redirect_uri", "")
+	redeem := func(params ...string) *servertest.Answer {
+		code := visitor.Code(ask, "alice")
+		return client.Token(append(params, "grant_type", "authorization_code", "code", code, "code_verifier", servertest.Verifier)...)
+	}
+	if answer := redeem(); answer.Status != 200 {
+		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+	if answer := redeem("redirect_uri", client.Redirect); answer.Status != 200 {
+		t.Errorf("named at the token endpoint: %d %s", answer.Status, answer.Body)
+	}
+	tellsClient(t, "an error", client, visitor.Through(client.AuthorizeURL("scope", "email admin", "redirect_uri", ""), ""), "invalid_scope")
+}
+
 // --- 7. Answers ---
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -955,37 +974,34 @@ func TestAnAssertionSentManyTimesAtOnceIsGoodOnce(t *testing.T) {
 	})
 }
 
-func TestAKeyThatAClientHasNewlyPublishedIsFetched(t *testing.T) {
+// That a key which is not among them is asked for anew, once a minute at the most, is tested beside the code.
+func TestTheKeysOfAClientAreFetchedWhereItPublishesThemAndRemembered(t *testing.T) {
 	t.Parallel()
-	old, next := newClientKey(t), newClientKey(t)
-	var mu sync.Mutex
-	published := old.public(t)
+	key := newClientKey(t)
+	published := key.public(t)
 	remote := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		_, _ = w.Write(published)
 	}))
 	t.Cleanup(remote.Close)
 	house, org, _ := beginWith(t, "", trustedClient)
-	client := house.Client(org, manage.ClientSpec{GrantTypes: []string{"client_credentials"}, AuthMethod: "private_key_jwt", JWKSURI: remote.URL + "/jwks"})
-	send := func(key clientKey) *servertest.Answer {
+	spec := manage.ClientSpec{GrantTypes: []string{"client_credentials"}, AuthMethod: "private_key_jwt", JWKSURI: remote.URL + "/jwks"}
+	client, late := house.Client(org, spec), house.Client(org, spec)
+	send := func(client *servertest.Client, key clientKey) *servertest.Answer {
 		return house.Post(client.Issuer+"/oauth2/token", url.Values{
 			"grant_type": {"client_credentials"}, "client_assertion_type": {assertionType}, "client_assertion": {key.assert(t, client, nil)},
 		})
 	}
-	if answer := send(old); answer.Status != 200 {
+	if answer := send(client, key); answer.Status != 200 {
 		t.Fatalf("%d %s", answer.Status, answer.Body)
 	}
 	remote.Close()
-	if answer := send(old); answer.Status != 200 {
-		t.Errorf("what was fetched is remembered: %d %s", answer.Status, answer.Body)
+	if answer := send(client, key); answer.Status != 200 {
+		t.Errorf("what was fetched is forgotten: %d %s", answer.Status, answer.Body)
 	}
+	refuses(t, "a key that was not published", send(client, newClientKey(t)), 400, "invalid_client")
 	// An address that is away is the client's fault, and no fault of ours.
-	away := house.Client(org, manage.ClientSpec{GrantTypes: []string{"client_credentials"}, AuthMethod: "private_key_jwt", JWKSURI: remote.URL + "/jwks"})
-	refuses(t, "away", house.Post(client.Issuer+"/oauth2/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_assertion_type": {assertionType}, "client_assertion": {next.assert(t, away, nil)},
-	}), 400, "invalid_client")
+	refuses(t, "an address that is away", send(late, key), 400, "invalid_client")
 }
 
 func TestAnAnswerSaysHowAClientIsToProveItself(t *testing.T) {
@@ -1311,7 +1327,13 @@ func TestARefreshNarrowsTheAccessTokenAndNotTheGrant(t *testing.T) {
 		client := house.Client(org, manage.ClientSpec{SkipConsent: true, Audience: []string{one, two}, Scope: "openid profile email offline_access"})
 		visitor := client.Visitor()
 		whole := client.AuthorizeURL("scope", "openid email offline_access") + "&resource=" + url.QueryEscape(one) + "&resource=" + url.QueryEscape(two)
-		answer := client.Redeem(visitor.Code(whole, "alice"))
+		code := visitor.Code(whole, "alice")
+		redeem := func(resource string) *servertest.Answer {
+			return client.Token("grant_type", "authorization_code", "code", code, "redirect_uri", client.Redirect, "code_verifier", servertest.Verifier,
+				"resource", resource)
+		}
+		refuses(t, "a resource that the code is not for", redeem("https://three.example"), 400, "invalid_target")
+		answer := redeem(two)
 		if answer.Text("scope") != "openid email offline_access" {
 			t.Fatalf("%d %s", answer.Status, answer.Body)
 		}
@@ -1323,6 +1345,9 @@ func TestARefreshNarrowsTheAccessTokenAndNotTheGrant(t *testing.T) {
 			return scope, seen["aud"]
 		}
 
+		if scope, audience := says(answer); scope != "openid email offline_access" || audience != two {
+			t.Errorf("the first access token is for %q at %v", scope, audience)
+		}
 		for _, test := range []struct {
 			name            string
 			params          []string
@@ -1442,7 +1467,7 @@ func TestARefreshedJWTAccessTokenHasAnIdentityAndTimesOfItsOwn(t *testing.T) {
 	house, org, _ := beginWith(t, "", trustedClient)
 	client := house.Client(org, manage.ClientSpec{SkipConsent: true, AccessTokenFormat: "jwt"})
 	answer := client.Tokens("alice", "openid offline_access")
-	first := servertest.Claims(t, answer.Text("access_token"))
+	first, firstID := servertest.Claims(t, answer.Text("access_token")), servertest.Claims(t, answer.Text("id_token"))
 	seen := map[any]bool{first["jti"]: true}
 	var later map[string]any
 	eventually(t, "the clock goes on by a second, and so does iat", func() bool {
@@ -1452,7 +1477,8 @@ func TestARefreshedJWTAccessTokenHasAnIdentityAndTimesOfItsOwn(t *testing.T) {
 			t.Fatalf("jti %v again", later["jti"])
 		}
 		seen[later["jti"]] = true
-		return numberOf(t, later["iat"]) > numberOf(t, first["iat"]) && numberOf(t, later["exp"]) > numberOf(t, first["exp"])
+		return numberOf(t, later["iat"]) > numberOf(t, first["iat"]) && numberOf(t, later["exp"]) > numberOf(t, first["exp"]) &&
+			numberOf(t, servertest.Claims(t, answer.Text("id_token"))["iat"]) > numberOf(t, firstID["iat"])
 	})
 	for _, name := range []string{"iss", "sub", "aud", "client_id", "scope", "auth_time", "acr", "sid"} {
 		if fmt.Sprint(first[name]) != fmt.Sprint(later[name]) || later[name] == nil {

@@ -129,13 +129,15 @@ func TestPromptLoginAsksAgainAndTheNewLoginIsLater(t *testing.T) {
 		if numberOf(t, after["auth_time"]) <= numberOf(t, before["auth_time"]) || after["sid"] != before["sid"] {
 			t.Errorf("before %v, after %v", before, after)
 		}
-		// One within the same second succeeds as well, and is not the earlier one.
-		asked := time.Now().Unix()
+		// One that follows at once is later as well, though applications are told whole seconds; and none that follows is earlier.
 		for range 3 {
-			old := sessionOf(t, house, org, visitor).AuthTime
-			_, again := idTokenOf(t, client, visitor, "prompt", "login")
-			if at := sessionOf(t, house, org, visitor).AuthTime; !at.After(old) || int64(numberOf(t, again["auth_time"])) != at.Unix() || at.Unix() < asked {
-				t.Errorf("auth_time %v, session %v, before it %v", again["auth_time"], at, old)
+			visitor := client.Visitor()
+			_, first := idTokenOf(t, client, visitor)
+			_, second := idTokenOf(t, client, visitor, "prompt", "login")
+			_, third := idTokenOf(t, client, visitor, "prompt", "login")
+			one, two, three := numberOf(t, first["auth_time"]), numberOf(t, second["auth_time"]), numberOf(t, third["auth_time"])
+			if two <= one || three < two || three > float64(time.Now().Unix()+1) {
+				t.Errorf("auth_time %v, then %v, then %v", one, two, three)
 			}
 		}
 	})
