@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,39 +59,60 @@ func (a *clientAuthenticator) Authenticate(ctx context.Context, r *http.Request,
 		return nil, err
 	}
 	client, err := a.clients.Client(ctx, given.clientID)
+	if err == nil {
+		err = a.prove(ctx, client, given)
+	}
+	if errors.Is(err, errInvalidClient) {
+		// A client is remembered for a moment, in which its secret, its keys or its method may have changed.
+		changed, readErr := a.clients.Changed(ctx, client)
+		switch {
+		case readErr != nil:
+			err = readErr
+		case changed != nil:
+			client, err = changed, a.prove(ctx, changed, given)
+		}
+	}
 	if errors.Is(err, storage.ErrNotFound) {
 		// The work of a known client, so that the time does not tell which it was.
 		secretMatches(&storage.Client{SecretDigest: &unknownDigest}, given.secret)
-		return nil, errInvalidClient
+		return nil, notProven(given.clientID, "it does not exist, or is disabled")
 	}
 	if err != nil {
 		return nil, err
 	}
+	return client, nil
+}
+
+// prove checks what a request brought against what its client is registered with.
+func (a *clientAuthenticator) prove(ctx context.Context, client *fositestore.Client, given credentials) error {
 	if given.method != client.AuthMethod {
-		return nil, errInvalidClient
+		return notProven(given.clientID, "it is registered for "+client.AuthMethod+", and the request used "+given.method)
 	}
 	switch given.method {
 	case methodNone:
-		return client, nil
+		return nil
 	case methodBasic, methodPost:
 		if !secretMatches(client.Client, given.secret) {
-			return nil, errInvalidClient
+			return notProven(given.clientID, "its secret is another")
 		}
-		return client, nil
+		return nil
 	case methodPrivateKeyJWT:
 		org, err := tenant.From(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if err := a.assertions.Verify(ctx, client.Client, given.secret, org.Issuer); err != nil {
-			if errors.Is(err, keys.ErrToken) {
-				return nil, errInvalidClient.WithWrap(err)
-			}
-			return nil, err
+		err = a.assertions.Verify(ctx, client.Client, given.secret, org.Issuer)
+		if errors.Is(err, keys.ErrToken) {
+			return notProven(given.clientID, err.Error())
 		}
-		return client, nil
+		return err
 	}
-	return nil, errInvalidClient
+	return notProven(given.clientID, "its method is not known")
+}
+
+// notProven is invalid_client, with a reason for our own log: the one who asks is not told which it was.
+func notProven(clientID, reason string) error {
+	return errInvalidClient.WithWrap(fmt.Errorf("client %.64q: %s", clientID, reason))
 }
 
 // unknownDigest is the digest of nothing that was ever given out.
@@ -116,7 +138,7 @@ func readCredentials(r *http.Request, form url.Values) (credentials, error) {
 	if header := r.Header.Values("Authorization"); len(header) > 0 {
 		id, pass, ok := parseBasic(header)
 		if !ok {
-			return credentials{}, errInvalidClient
+			return credentials{}, errInvalidClient.WithWrap(errors.New("the Authorization header is no proper Basic header"))
 		}
 		found = append(found, credentials{methodBasic, id, pass})
 	}
@@ -143,8 +165,11 @@ func readCredentials(r *http.Request, form url.Values) (credentials, error) {
 		found = append(found, credentials{methodNone, form.Get("client_id"), ""})
 	}
 	given := found[0]
-	if given.clientID == "" || form.Has("client_id") && form.Get("client_id") != given.clientID {
-		return credentials{}, errInvalidClient
+	switch {
+	case given.clientID == "":
+		return credentials{}, errInvalidClient.WithWrap(errors.New("the request names no client"))
+	case form.Has("client_id") && form.Get("client_id") != given.clientID:
+		return credentials{}, notProven(given.clientID, "the client_id in the form is another")
 	}
 	return given, nil
 }

@@ -112,6 +112,17 @@ func descriptionText(text string) string {
 	return b.String()
 }
 
+// causeOf is what is wrapped in an error of fosite, whose own text is its code alone.
+func causeOf(err error) error {
+	var oauth *fosite.RFC6749Error
+	if errors.As(err, &oauth) {
+		if cause := oauth.Unwrap(); cause != nil {
+			return cause
+		}
+	}
+	return err
+}
+
 type errorBody struct {
 	Error       string `json:"error"`
 	Description string `json:"error_description,omitempty"`
@@ -152,7 +163,13 @@ func (p *Provider) Refuse(c *gin.Context, err error) {
 // retryAfter is how long, in seconds, a client waits before it tries again during an outage.
 const retryAfter = "2"
 
+// faultLogged writes down what the answer does not say: the cause of a fault of ours, and why a client could not prove who it
+// is, which its developer asks the operator.
 func (p *Provider) faultLogged(c *gin.Context, status int, err error) {
+	if errors.Is(err, errInvalidClient) && status < http.StatusInternalServerError {
+		p.log.InfoContext(c.Request.Context(), "a client did not authenticate", "path", c.FullPath(), "cause", causeOf(err))
+		return
+	}
 	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
 		p.log.ErrorContext(c.Request.Context(), "a request failed", "path", c.FullPath(), "status", status, "cause", err)
 	}

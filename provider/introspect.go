@@ -39,13 +39,14 @@ func (p *Provider) Introspect(c *gin.Context) error {
 	ctx := c.Request.Context()
 	caller, form, err := p.authenticatedForm(c)
 	if err == nil && caller.IsPublic() {
-		err = errInvalidClient // RFC 7662 §2.1: the caller must prove who it is
+		err = notProven(caller.ClientID, "it has nothing to prove itself with") // RFC 7662 §2.1 asks for that
 	}
 	if err == nil && form.Get("token") == "" {
 		err = fosite.ErrInvalidRequest.WithHint("The token is missing.")
 	}
 	if err != nil {
 		if answerFor(err).code == "invalid_client" {
+			p.faultLogged(c, http.StatusUnauthorized, err)
 			// RFC 7662 §2.3 asks for 401 however the client tried.
 			c.Header("WWW-Authenticate", `Basic realm="keizer", charset="UTF-8"`)
 			p.writeJSON(c, http.StatusUnauthorized, errorBody{"invalid_client", describe(errInvalidClient)})

@@ -2,6 +2,7 @@ package fositestore
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -95,8 +96,8 @@ type clientKey struct {
 	id  string
 }
 
-// ClientCacheTime is how long a client may be served from memory. It bounds how long a changed secret, a removed redirect
-// URI or a deleted client lives on; there is no other invalidation, so there is none to lose.
+// ClientCacheTime is how long a client may be served from memory. It bounds how long a replaced secret, a removed redirect
+// URI or a deleted client lives on; nobody is told to forget one, so that no such message can be lost.
 const ClientCacheTime = time.Second
 
 // clientCacheSize bounds the memory that clients take, at some 3 KiB each.
@@ -124,7 +125,29 @@ func (c *Clients) Client(ctx context.Context, clientID string) (*Client, error) 
 	if client, ok := c.cache.GetIfPresent(key); ok {
 		return client, nil
 	}
-	row, err := c.db.Client(ctx, clientID)
+	return c.read(ctx, org, key)
+}
+
+// Changed returns the client as the database has it by now, for whoever could not prove to be it as it was remembered: a
+// secret works as soon as it was given out, and not a moment later. If nothing has changed it is nil.
+func (c *Clients) Changed(ctx context.Context, was *Client) (*Client, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	key := clientKey{org.ID, was.ClientID}
+	client, err := c.read(ctx, org, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		c.cache.Invalidate(key)
+	}
+	if err != nil || client.Version == was.Version {
+		return nil, err
+	}
+	return client, nil
+}
+
+func (c *Clients) read(ctx context.Context, org *tenant.Org, key clientKey) (*Client, error) {
+	row, err := c.db.Client(ctx, key.id)
 	if err != nil {
 		return nil, err
 	}
