@@ -769,7 +769,7 @@ func TestAClientIsServedFromMemoryToItsOwnOrganizationAlone(t *testing.T) {
 		if ours.OrgID == theirs.OrgID {
 			t.Error("two organizations share a client")
 		}
-		if _, err := clients.Client(context.Background(), "app"); !errors.Is(err, tenant.ErrNone) {
+		if _, err := clients.Client(t.Context(), "app"); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("without an organization: %v", err)
 		}
 		// Served while the database is away, for a moment.
