@@ -83,9 +83,9 @@ var keys = []Key{
 		Meaning: "Refuse to start on a database that lacks migrations instead of applying them; `keizer migrate up` does it then.",
 		field:   func(c *Config) any { return &c.NoMigrate },
 	},
-	{
+	{ //nolint:gosec // the password in its meaning is a word
 		Name: "database.url", Flag: "database-url", Derived: "sqlite:DATA_DIR/keizer.db in development, required in production",
-		Meaning: "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. Where it is not set, the environment variable DATABASE_URL is taken.", //nolint:gosec // the password is a word here
+		Meaning: "sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. Where it is not set, the environment variable DATABASE_URL is taken.",
 		field:   func(c *Config) any { return &c.Database.URL },
 	},
 	{

@@ -53,8 +53,8 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 	// The whole request is checked now, as at the authorization endpoint, so that a client hears of its mistakes at once
 	// (RFC 9126 §2.1).
 	a := &authorization{form: form, client: client}
-	if a.proveRedirect() != nil {
-		p.jsonError(c, fosite.ErrInvalidRequest.WithHint("The redirect_uri is missing or not registered for this client."))
+	if err := a.proveRedirect(); err != nil {
+		p.jsonError(c, fosite.ErrInvalidRequest.WithHint("The redirect_uri is missing or not registered for this client.").WithWrap(err))
 		return nil
 	}
 	ctx, unit := p.store.Begin(c.Request.Context())

@@ -124,7 +124,7 @@ func launch(t testing.TB, base, address string, environ ...string) *process {
 	p := &process{House: &servertest.House{Base: base, URL: "http://" + address}, said: &logBook{}, ended: make(chan struct{})}
 	p.command = exec.Command(path, "serve", "--listen", address)
 	p.command.Dir = t.TempDir()
-	p.command.Env = append([]string{"HOME=" + p.command.Dir, "PATH=" + os.Getenv("PATH")}, environ...)
+	p.command.Env = append([]string{"HOME=" + p.command.Dir}, environ...)
 	p.command.Stdout, p.command.Stderr = p.said, p.said
 	if err := p.command.Start(); err != nil {
 		t.Fatal(err)
@@ -370,7 +370,7 @@ func TestToldToEndTheProcessFinishesWhatItHasBegun(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil || answer.StatusCode != 404 {
+	if err != nil || answer.StatusCode != http.StatusNotFound {
 		t.Errorf("what it had begun: %v %v", answer, err)
 	}
 	select {
