@@ -202,6 +202,9 @@ func (a *authorization) answerMode() string {
 			return modeFragment
 		}
 	}
+	if modes := a.client.ResponseModes; len(modes) > 0 && !slices.Contains(modes, modeQuery) {
+		return modes[0] // a client that wants no codes in addresses gets none there
+	}
 	return modeQuery
 }
 

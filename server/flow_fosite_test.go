@@ -23,6 +23,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
@@ -1456,6 +1457,16 @@ func TestAResponseModeMayBeNamedThatTheClientIsRegisteredFor(t *testing.T) {
 	}
 	for _, mode := range []string{"fragment", "query.jwt", "jwt", "form_post.jwt", "web_message", "QUERY", "query query"} {
 		tellsClient(t, mode, client, sentTo(t, house.Get(client.AuthorizeURL("response_mode", mode))).Query(), "invalid_request")
+	}
+	post := house.Client(org, manage.ClientSpec{SkipConsent: true, ResponseModes: []string{"form_post"}})
+	visitor := post.Visitor()
+	for name, page := range map[string]*formbrowser.Page{
+		"code":  visitor.SignIn(visitor.Go(post.AuthorizeURL()), "alice", servertest.Password),
+		"error": visitor.Go(post.AuthorizeURL("scope", "openid admin")),
+	} {
+		if arrived, _ := page.Arrived(); !arrived.Has(name) || page.URL.RawQuery != "" {
+			t.Errorf("a client of forms has its %s at %s: %v", name, page.URL, arrived)
+		}
 	}
 	tellsClient(t, "form_post from a client of queries", query, sentTo(t, house.Get(query.AuthorizeURL("response_mode", "form_post"))).Query(), "invalid_request")
 }
