@@ -42,7 +42,7 @@ func (l *Login) Consent(c *gin.Context) error {
 		Action:      v.at("/consent"),
 		CSRF:        l.sessions.CSRF(c, purposeConsent),
 		App:         v.app(),
-		UserName:    displayName(user),
+		UserName:    user.DisplayName(),
 		Scopes:      described(v.scopes()),
 		Destination: to.host,
 		Unverified:  to.onDevice && v.client.AuthMethod == "none",

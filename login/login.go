@@ -142,11 +142,3 @@ func tooLate(err error) error {
 	}
 	return err
 }
-
-// displayName is what a person is called to their face.
-func displayName(user *storage.User) string {
-	if name := text(user.Username); name != "" {
-		return name
-	}
-	return user.Email
-}

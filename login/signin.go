@@ -44,7 +44,7 @@ func (l *Login) SignIn(c *gin.Context) error {
 		// Asked again, though somebody is signed in: the application wants it proven anew, of them or of whomever it names.
 		page.Again = true
 		if page.Username == "" {
-			page.Username = displayName(user)
+			page.Username = user.DisplayName()
 		}
 	}
 	return l.showSignIn(c, v, http.StatusOK, page)

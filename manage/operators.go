@@ -128,7 +128,7 @@ func (c *complaints) err() error { return errors.Join(c.found...) }
 
 // within returns ctx for what is done to an organization that is not in it yet.
 func within(ctx context.Context, org *storage.Organization) context.Context {
-	return tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name, Suspended: org.SuspendedAt != nil})
+	return tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name})
 }
 
 const maxName = 200 // characters

@@ -331,10 +331,12 @@ func (p *Provider) facts(
 		Fresh:    mine && a.interaction.AuthenticatedAt != nil,
 	}
 	facts.ConsentedNow = mine && a.interaction.ConsentedAt != nil && containsAll(a.interaction.ConsentedScopes, request.GetRequestedScopes())
-
+	if facts.ConsentedNow {
+		facts.Consented = true
+		return facts, nil
+	}
 	var err error
 	facts.Consented, err = p.consented(ctx, a, request, user)
-	facts.Consented = facts.Consented || facts.ConsentedNow
 	return facts, err
 }
 

@@ -128,18 +128,11 @@ func (p *Provider) askLogout(c *gin.Context, request *logoutRequest, user *stora
 		return fmt.Errorf("seal a sign-out: %w", err)
 	}
 	return p.pages.Render(c, http.StatusOK, "logout", web.LogoutPage{
-		UserName: displayName(user),
+		UserName: user.DisplayName(),
 		CSRF:     p.sessions.CSRF(c, purposeLogout),
 		Action:   org.BasePath + "/oauth2/logout",
 		Request:  encodeSealed(sealed),
 	})
-}
-
-func displayName(user *storage.User) string {
-	if user.Username != nil && *user.Username != "" {
-		return *user.Username
-	}
-	return user.Email
 }
 
 // confirmedLogout ends the session after the person has pressed the button.

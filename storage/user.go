@@ -33,6 +33,14 @@ type User struct {
 
 func (User) TableName() string { return "users" }
 
+// DisplayName is what a person is called to their face: by the name that they sign in with.
+func (u *User) DisplayName() string {
+	if u.Username != nil && *u.Username != "" {
+		return *u.Username
+	}
+	return u.Email
+}
+
 // CreateUser inserts a person. An e-mail address or user name that is another spelling of one that is taken is ErrConflict;
 // one that is none is an error of package identity.
 func (db *DB) CreateUser(ctx context.Context, user *User) error {

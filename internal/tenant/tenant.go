@@ -21,8 +21,6 @@ type Org struct {
 	Issuer string
 	// BasePath is the path part of Issuer: empty for an organization that has an origin of its own, else "/o/{slug}".
 	BasePath string
-	// Suspended organizations issue nothing.
-	Suspended bool
 }
 
 type contextKey struct{}
