@@ -130,6 +130,10 @@ type errorBody struct {
 
 // jsonError answers an error of an endpoint that applications call (RFC 6749 §5.2). A fault of ours is logged, once, here.
 func (p *Provider) jsonError(c *gin.Context, err error) {
+	if errors.Is(err, context.Canceled) && c.Request.Context().Err() != nil {
+		p.pages.Fail(c, err) // nobody reads the answer any more, and nothing is wrong with us
+		return
+	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		p.writeJSON(c, http.StatusRequestEntityTooLarge, errorBody{"invalid_request", "The request body is too large."})
@@ -170,7 +174,7 @@ func (p *Provider) faultLogged(c *gin.Context, status int, err error) {
 		p.log.InfoContext(c.Request.Context(), "a client did not authenticate", "path", c.FullPath(), "cause", causeOf(err))
 		return
 	}
-	if status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	if status >= http.StatusInternalServerError {
 		p.log.ErrorContext(c.Request.Context(), "a request failed", "path", c.FullPath(), "status", status, "cause", err)
 	}
 }

@@ -1,16 +1,21 @@
 package provider
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
 	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
 )
 
 func TestEveryErrorHasARegisteredAnswer(t *testing.T) {
@@ -48,6 +53,38 @@ func TestEveryErrorHasARegisteredAnswer(t *testing.T) {
 				t.Errorf("the description is %q", got.description)
 			}
 		})
+	}
+}
+
+// Whoever went away is neither an outage nor a fault of ours, whatever the libraries in between made of it.
+func TestACallerWhoWentAwayIsNoFault(t *testing.T) {
+	var log bytes.Buffer
+	pages, err := web.New(web.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Provider{log: slog.New(slog.NewTextHandler(&log, nil)), pages: pages}
+	ask := func(gone bool, err error) int {
+		answer := httptest.NewRecorder()
+		c := gin.CreateTestContextOnly(answer, gin.New())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		if gone {
+			cancel()
+		}
+		c.Request = httptest.NewRequest(http.MethodPost, "/oauth2/token", nil).WithContext(ctx)
+		p.jsonError(c, err)
+		return c.Writer.Status()
+	}
+	cancelled := fosite.ErrServerError.WithWrap(fmt.Errorf("read code: %w", context.Canceled))
+	if status := ask(true, cancelled); status != 499 || log.Len() > 0 {
+		t.Errorf("%d\n%s", status, &log)
+	}
+	if status := ask(false, cancelled); status != 500 || log.Len() == 0 {
+		t.Errorf("what we have cancelled ourselves: %d\n%s", status, &log)
+	}
+	if status := ask(true, storage.ErrUnavailable); status != 503 {
+		t.Errorf("an outage: %d", status)
 	}
 }
 
