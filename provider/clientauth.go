@@ -75,7 +75,8 @@ func (a *clientAuthenticator) Authenticate(ctx context.Context, r *http.Request,
 	if errors.Is(err, storage.ErrNotFound) {
 		// The work of a known client, so that the time does not tell which it was.
 		secretMatches(&storage.Client{SecretDigest: &unknownDigest}, given.secret)
-		return nil, notProven(given.clientID, "it does not exist, or is disabled")
+		// What a stranger gave for a name may be something else that went into the wrong field: it is not written down.
+		return nil, errInvalidClient.WithWrap(errors.New("a client that does not exist, or is disabled"))
 	}
 	if err != nil {
 		return nil, err
@@ -110,7 +111,7 @@ func (a *clientAuthenticator) prove(ctx context.Context, client *fositestore.Cli
 	return notProven(given.clientID, "its method is not known")
 }
 
-// notProven is invalid_client, with a reason for our own log: the one who asks is not told which it was.
+// notProven is invalid_client, with a reason for our own log: the one who asks is not told which it was. The client exists.
 func notProven(clientID, reason string) error {
 	return errInvalidClient.WithWrap(fmt.Errorf("client %.64q: %s", clientID, reason))
 }
@@ -169,7 +170,7 @@ func readCredentials(r *http.Request, form url.Values) (credentials, error) {
 	case given.clientID == "":
 		return credentials{}, errInvalidClient.WithWrap(errors.New("the request names no client"))
 	case form.Has("client_id") && form.Get("client_id") != given.clientID:
-		return credentials{}, notProven(given.clientID, "the client_id in the form is another")
+		return credentials{}, errInvalidClient.WithWrap(errors.New("the request names two clients"))
 	}
 	return given, nil
 }

@@ -47,7 +47,7 @@ func TestTheLogSaysWhyAClientDidNotAuthenticate(t *testing.T) {
 	client.Secret = "not-the-secret"
 	for _, endpoint := range []string{"/oauth2/token", "/oauth2/introspect"} {
 		log.Reset()
-		if answer := client.Post(endpoint, "grant_type", "client_credentials", "token", "x"); answer.Status != 401 || strings.Contains(string(answer.Body), client.ID) {
+		if answer := client.Post(endpoint, "grant_type", "client_credentials", "token", "x"); answer.Status != 401 || strings.Contains(answer.Body, client.ID) {
 			t.Errorf("%s: %d %s", endpoint, answer.Status, answer.Body)
 		}
 		if text := log.String(); !strings.Contains(text, "its secret is another") || !strings.Contains(text, client.ID) ||
