@@ -108,8 +108,12 @@ func (s *Server) logAccess(c *gin.Context, started time.Time) {
 	if path == "" {
 		path = "unmatched"
 	}
+	slug := ""
+	if org, err := tenant.From(c.Request.Context()); err == nil { // what the path says may be anything
+		slug = org.Slug
+	}
 	s.house.Log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
-		slog.String("method", c.Request.Method), slog.String("route", path), slog.String("org", c.Param(paramOrg)),
+		slog.String("method", c.Request.Method), slog.String("route", path), slog.String("org", slug),
 		slog.Int("status", c.Writer.Status()), slog.Duration("took", time.Since(started)),
 		slog.String("address", c.ClientIP()), slog.String("request", requestid.From(c.Request.Context())))
 }

@@ -194,6 +194,20 @@ func TestTheAccessLogHasOneLineARequestAndNothingThatOpensAnything(t *testing.T)
 	}
 }
 
+func TestTheAccessLogNamesTheOrganizationThatAnswered(t *testing.T) {
+	house, log := boot(t)
+	if _, err := house.Operators.CreateOrganization(t.Context(), "Acme", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	handler := serverOf(t, house).Handler()
+	for path, want := range map[string]string{"": `"org":"default"`, "/o/acme": `"org":"acme"`, "/o/the-path": `"org":""`} {
+		ask(handler, http.MethodGet, "http://localhost:8080"+path+"/.well-known/jwks.json", nil)
+		if lines := log.lines(); !strings.Contains(lines[len(lines)-1], want) {
+			t.Errorf("%s: %s", path, lines[len(lines)-1])
+		}
+	}
+}
+
 func TestDocumentsAnswerHeadAndNothingElseDoes(t *testing.T) {
 	house, _ := boot(t)
 	handler := serverOf(t, house).Handler()
