@@ -2,7 +2,9 @@ package config
 
 import (
 	"net"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -88,6 +90,20 @@ func (c *Config) Base() string {
 		return "http://localhost"
 	}
 	return "http://localhost:" + port
+}
+
+// DatabaseName says where the data is, without what opens it: the path of an SQLite file, or HOST/DATABASE of PostgreSQL. It is
+// empty where the URL cannot be read.
+func (c *Config) DatabaseName() string {
+	address := c.Database.URL.Reveal()
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		return path
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return ""
+	}
+	return u.Host + u.Path // the query may hold a password as well
 }
 
 // LongestToken is the longest that anything signed stays valid: a key that has signed is published for at least as long.

@@ -392,6 +392,14 @@ func TestSecretsAreNeverShown(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 	}
+	for address, name := range map[string]string{
+		"sqlite:/var/lib/keizer.db": "/var/lib/keizer.db", "postgres://u:canary-pw@db:5432/keizer?password=canary-pw": "db:5432/keizer",
+		"postgresql://db/keizer": "db/keizer", "postgres://db": "db", "canary-pw": "", "postgres://u:canary%pw@db/keizer": "", "": "",
+	} {
+		if c.Database.URL = secret.Text(address); c.DatabaseName() != name {
+			t.Errorf("%s is named %q", address, c.DatabaseName())
+		}
+	}
 }
 
 func TestEveryFieldIsAKeyAndEveryKeyAField(t *testing.T) {

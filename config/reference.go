@@ -8,7 +8,7 @@ import (
 // A Value is what a key was set to, and by whom.
 type Value struct {
 	Name   string `json:"name"`
-	Value  string `json:"value"` // secrets show as [redacted]
+	Value  string `json:"value"` // secrets show as [redacted]; of the database's URL only what is one
 	Source string `json:"source"`
 }
 
@@ -17,6 +17,14 @@ func (c *Config) Values() []Value {
 	values := make([]Value, len(keys))
 	for i, key := range keys {
 		values[i] = Value{Name: key.Name, Value: key.text(c), Source: c.sources[key.Name]}
+		if name := c.DatabaseName(); key.Name == "database.url" && name != "" {
+			// The first thing to look at when something is not where it should be.
+			if strings.HasPrefix(c.Database.URL.Reveal(), "sqlite:") {
+				values[i].Value = "sqlite:" + name
+			} else {
+				values[i].Value = "postgres://[redacted]@" + name
+			}
+		}
 	}
 	return values
 }

@@ -19,10 +19,20 @@ const (
 	setupLife = 24 * time.Hour
 )
 
-// NewSetupLink returns the address under base at which the first operator is made: once, within a day, and only the newest
-// one works. It is for the organization of ctx; without one for the only organization there is; and if there are none or
-// several, whoever opens it names a new one. When there is an operator already, it is a Conflict.
+// NewSetupLink returns the address under base at which the first operator is made: once, within a day. The links before it
+// end. It is for the organization of ctx; without one for the only organization there is; and if there are none or several,
+// whoever opens it names a new one. When there is an operator already, it is a Conflict.
 func (o *Operators) NewSetupLink(ctx context.Context, base string) (string, error) {
+	return o.setupLink(ctx, base, true)
+}
+
+// FurtherSetupLink is NewSetupLink, beside the links that there are: of replicas that start together each shows one, and the
+// one works that somebody finds.
+func (o *Operators) FurtherSetupLink(ctx context.Context, base string) (string, error) {
+	return o.setupLink(ctx, base, false)
+}
+
+func (o *Operators) setupLink(ctx context.Context, base string, only bool) (string, error) {
 	token := secret.New(secret.Setup)
 	row := storage.VerificationToken{Token: secret.Digest(token), Type: setupType, ExpiresAt: time.Now().Add(setupLife).UTC()}
 	org, err := o.setupOrganization(ctx)
@@ -40,8 +50,10 @@ func (o *Operators) NewSetupLink(ctx context.Context, base string) (string, erro
 		if exists {
 			return &Conflict{Field: "operator", Message: "there is one already: operators make further ones"}
 		}
-		if err := o.db.EndVerificationTokens(ctx, setupType); err != nil {
-			return err
+		if only {
+			if err := o.db.EndVerificationTokens(ctx, setupType); err != nil {
+				return err
+			}
 		}
 		inserted := row
 		if err := o.db.CreateVerificationToken(ctx, &inserted); err != nil || org == nil {

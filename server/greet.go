@@ -20,13 +20,14 @@ func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 	}
 	link := ""
 	if !operator {
-		link, err = s.house.Operators.NewSetupLink(ctx, base)
+		link, err = s.house.Operators.FurtherSetupLink(ctx, base)
 		if err != nil && !errors.Is(err, storage.ErrConflict) { // somebody has become operator this moment
 			return fmt.Errorf("make a setup link: %w", err)
 		}
 	}
 	if !cfg.Development() {
-		s.house.Log.Info("serving", "mode", "production", "base", base, "database", s.house.DB.Dialect(), "migrations_applied", s.house.Applied)
+		s.house.Log.Info("serving", "mode", "production", "base", base, "listen", cfg.Listen,
+			"database", databaseName(s.house), "migrations_applied", s.house.Applied)
 		if link != "" {
 			s.house.Log.Info("there is no operator yet: open the setup link, which works once within 24 hours", "setup_link", link)
 		}
@@ -52,9 +53,8 @@ func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 
 // databaseName shows where the data is, without what opens it.
 func databaseName(h *House) string {
-	url := h.Cfg.Database.URL.Reveal()
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		return "SQLite " + path
+	if h.DB.Dialect() == "sqlite" {
+		return "SQLite " + h.Cfg.DatabaseName()
 	}
-	return "PostgreSQL"
+	return "PostgreSQL " + h.Cfg.DatabaseName()
 }

@@ -574,7 +574,7 @@ func TestTheConfigurationIsShownWithoutItsSecrets(t *testing.T) {
 	for name, want := range map[string][2]any{
 		"issuer":       {"https://id.example.com", "environment KEIZER_ISSUER"},
 		"listen":       {":9000", "flag --listen"},
-		"database.url": {"[redacted]", "environment DATABASE_URL"},
+		"database.url": {"postgres://[redacted]@db/keizer", "environment DATABASE_URL"},
 		"master_key":   {"[redacted]", "environment KEIZER_MASTER_KEY"},
 		"log.level":    {"info", "default"},
 	} {
