@@ -119,6 +119,43 @@ func TestASetupLinkMakesTheFirstOperatorAndTheOrganization(t *testing.T) {
 	})
 }
 
+func TestASetupLinkEndsThoseBeforeItAndAFurtherOneDoesNot(t *testing.T) {
+	each(t, func(t *testing.T, o, other replica) {
+		further := func(r replica) string {
+			t.Helper()
+			address, err := r.FurtherSetupLink(t.Context(), base)
+			must(t, err)
+			_, token, _ := strings.Cut(address, "token=")
+			return token
+		}
+		opens := func(token string) bool {
+			t.Helper()
+			_, err := o.OpenSetupLink(t.Context(), token)
+			if err != nil && !dead(err) {
+				t.Fatal(err)
+			}
+			return err == nil
+		}
+		// Two replicas start, and each shows a link.
+		first, second := further(o), further(other)
+		if !opens(first) || !opens(second) {
+			t.Error("the links of two replicas do not both work")
+		}
+		replaced := o.link(t, t.Context())
+		if opens(first) || opens(second) || !opens(replaced) {
+			t.Error("a link that was asked for does not stand alone")
+		}
+		third := further(other)
+		_, _, err := o.CompleteSetup(t.Context(), third, form(1))
+		must(t, err)
+		if opens(replaced) || opens(third) {
+			t.Error("a link outlives the setup")
+		}
+		_, err = o.FurtherSetupLink(t.Context(), base)
+		conflicts(t, "another link", err, "operator")
+	})
+}
+
 func TestASetupLinkForAnOrganizationMakesItsOperator(t *testing.T) {
 	each(t, func(t *testing.T, o, _ replica) {
 		ctx := o.organization(t, "default")
@@ -261,6 +298,18 @@ func TestReplicasThatStartTogetherEndWithOneDevelopmentOrganization(t *testing.T
 		}
 		must(t, o.EnsureDevelopment(t.Context(), "http://localhost:9999"))
 		if demo, err = o.db.Client(ctx, "demo"); err != nil || demo.RedirectURIs[0] != "http://localhost:9999/playground/callback" || demo.PostLogoutRedirectURIs[0] != "http://localhost:9999/playground" {
+			t.Errorf("%+v, %v", demo, err)
+		}
+		// The server on the port before may still be running; those of long ago are not.
+		if !slices.Contains(demo.RedirectURIs, base+"/playground/callback") || !slices.Contains(demo.PostLogoutRedirectURIs, base+"/playground") {
+			t.Errorf("the playground at %s was cut off: %v, %v", base, demo.RedirectURIs, demo.PostLogoutRedirectURIs)
+		}
+		for port := range 9 {
+			must(t, other.EnsureDevelopment(t.Context(), fmt.Sprintf("http://localhost:900%d", port)))
+		}
+		if demo, err = o.db.Client(ctx, "demo"); err != nil || demo.RedirectURIs[0] != "http://localhost:9008/playground/callback" ||
+			demo.PostLogoutRedirectURIs[0] != "http://localhost:9008/playground" || len(demo.RedirectURIs) != 6 || len(demo.PostLogoutRedirectURIs) != 4 ||
+			!slices.Contains(demo.RedirectURIs, "http://127.0.0.1/callback") {
 			t.Errorf("%+v, %v", demo, err)
 		}
 	})

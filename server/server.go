@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -162,6 +163,9 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener) error {
 // the base address follows the listener, and localhost is both of its addresses.
 func listen(cfg *config.Config) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", cfg.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listen: %s is taken by another program: choose another address with --listen, or another port with PORT", cfg.Listen)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
