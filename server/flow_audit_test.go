@@ -116,8 +116,14 @@ func TestSecurityEventsAreWrittenDown(t *testing.T) {
 		next("nobody there to sign out")
 		visitor.Code(client.AuthorizeURL(), "alice")
 		next("a sign-in", [2]string{person, "user.signed_in"})
+		bob := "user:" + house.User(org, "bob").ID.String()
+		seen = len(trail(t, house, org))
+		page = visitor.SignIn(visitor.Go(client.AuthorizeURL("prompt", "login")), "bob", servertest.Password)
+		next("another person at the same browser", [2]string{bob, "session.ended"}, [2]string{bob, "user.signed_in"})
+		visitor.Press(page, "consent-deny")
+		next("a refusal", [2]string{bob, "consent.denied"})
 		visitor.Press(visitor.Go(logout), "logout-confirm")
-		next("a sign-out by hand", [2]string{person, "session.ended"})
+		next("a sign-out by hand", [2]string{bob, "session.ended"})
 	})
 }
 

@@ -43,6 +43,9 @@ const (
 	maxUserAgent = 512
 )
 
+// sessionEnded is the audit event of a session's end before its time.
+const sessionEnded = "session.ended"
+
 // Where a request remembers what it has looked up.
 const (
 	keyCurrent = contextKey("session")
@@ -168,7 +171,7 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 		}
 		// It was ended meanwhile, and what was ended is not brought back to life.
 	} else if previous != nil {
-		if err := s.db.EndSession(ctx, previous.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+		if err := s.end(ctx, Event(c, ByUser(user.ID), sessionEnded, previous.ID.String(), nil), previous); err != nil {
 			return nil, fmt.Errorf("end the session before: %w", err)
 		}
 	}
@@ -226,22 +229,30 @@ func (s *Sessions) End(c *gin.Context, clientID string) error {
 		return err
 	}
 	if session != nil {
-		event := Event(c, ByUser(session.UserID), "session.ended", session.ID.String(), nil)
+		event := Event(c, ByUser(session.UserID), sessionEnded, session.ID.String(), nil)
 		if clientID != "" {
 			event.Details = map[string]any{"client_id": clientID}
 		}
-		err := s.db.InTx(ctx, func(ctx context.Context) error {
-			if err := s.db.EndSession(ctx, session.ID); err != nil {
-				return err
-			}
-			return s.db.AppendAudit(ctx, event)
-		})
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return fmt.Errorf("end session: %w", err)
+		if err := s.end(ctx, event, session); err != nil {
+			return err
 		}
 	}
 	set(c, s.jar.gone(cookieSession, org))
 	c.Set(keyCurrent, signedIn{})
+	return nil
+}
+
+// end ends a session and writes it down. That it has ended meanwhile is no error, and no event.
+func (s *Sessions) end(ctx context.Context, event *storage.AuditEvent, session *storage.Session) error {
+	err := s.db.InTx(ctx, func(ctx context.Context) error {
+		if err := s.db.EndSession(ctx, session.ID); err != nil {
+			return err
+		}
+		return s.db.AppendAudit(ctx, event)
+	})
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return fmt.Errorf("end session: %w", err)
+	}
 	return nil
 }
 
