@@ -78,7 +78,7 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("create client: %w", err)
+		return nil, "", during("create client", err)
 	}
 	return client, made, nil
 }
@@ -194,7 +194,7 @@ func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch Cli
 		return map[string]any{"client_name": client.Name, "disabled": client.Disabled}, nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("update client: %w", err)
+		return nil, "", during("update client", err)
 	}
 	return client, made, nil
 }
@@ -249,7 +249,7 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 		return map[string]any{"keep_old": keepOld.String()}, nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("rotate client secret: %w", err)
+		return "", during("rotate client secret", err)
 	}
 	return made, nil
 }

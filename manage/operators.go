@@ -99,6 +99,15 @@ func Complaints(err error) []*Invalid {
 	return Complaints(errors.Unwrap(err))
 }
 
+// during wraps an error with the deed that it ended. What is wrong with what was asked for speaks for itself.
+func during(deed string, err error) error {
+	var conflict *Conflict
+	if len(Complaints(err)) > 0 || errors.As(err, &conflict) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", deed, err)
+}
+
 // Conflict is a storage.ErrConflict that says which field names something that exists already.
 type Conflict struct {
 	Field   string

@@ -62,7 +62,7 @@ func (o *Operators) setupLink(ctx context.Context, base string, only bool) (stri
 		return o.audit(within(ctx, org), "setup.link", org.Slug, nil)
 	})
 	if err != nil {
-		return "", fmt.Errorf("make setup link: %w", err)
+		return "", during("make setup link", err)
 	}
 	o.log.InfoContext(ctx, "setup link made", "actor", actorOf(ctx).Name)
 	return base + "/setup?" + url.Values{"token": {token}}.Encode(), nil

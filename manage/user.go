@@ -51,7 +51,11 @@ var (
 // CreateUser makes a person of the organization. A user name or e-mail address that is taken is a Conflict, in whatever
 // spelling.
 func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User, error) {
-	if err := user.check(); err != nil {
+	missing, err := o.missingRoles(ctx, user.Roles)
+	if err != nil {
+		return nil, fmt.Errorf("create user: %w", err)
+	}
+	if err := errors.Join(user.check(), missing); err != nil {
 		return nil, err
 	}
 	hash, err := o.hasher.Hash(ctx, user.Password.Reveal())
@@ -69,7 +73,7 @@ func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User
 		return nil, o.whichUser(ctx, user)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("create user: %w", err)
+		return nil, during("create user", err)
 	}
 	return made, nil
 }
@@ -176,6 +180,25 @@ func (o *Operators) insertUser(ctx context.Context, user NewUser, hash string) (
 	return row, nil
 }
 
+// missingRoles complains about names that are no role of the organization, together with what else is wrong.
+func (o *Operators) missingRoles(ctx context.Context, names []string) (missing, err error) {
+	var c complaints
+	for _, name := range names {
+		if name == storage.OperatorRole || checkDisplay(name) != nil {
+			continue
+		}
+		_, err := o.db.RoleByName(ctx, name)
+		if errors.Is(err, storage.ErrNotFound) {
+			c.check("role", noRole(name))
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return c.err(), nil
+}
+
+func noRole(name string) error { return fmt.Errorf("the organization has no role %q", name) }
+
 // role finds a role by name. The operators' is made if an organization lacks it; a name that nobody gave to a role is a
 // mistake.
 func (o *Operators) role(ctx context.Context, name string) (*storage.Role, error) {
@@ -184,7 +207,7 @@ func (o *Operators) role(ctx context.Context, name string) (*storage.Role, error
 	}
 	role, err := o.db.RoleByName(ctx, name)
 	if errors.Is(err, storage.ErrNotFound) {
-		return nil, &Invalid{Field: "role", Message: fmt.Sprintf("the organization has no role %q", name)}
+		return nil, &Invalid{Field: "role", Message: noRole(name).Error()}
 	}
 	return role, err
 }

@@ -124,7 +124,7 @@ func Status(ctx context.Context, db *sql.DB, dialect string) ([]Migration, error
 		}
 	}
 	if newest := all[len(all)-1].Version; newestOf(done) > newest {
-		return all, fmt.Errorf("version %d, this release knows up to %d: %w", newestOf(done), newest, ErrNewer)
+		return all, fmt.Errorf("%w: it is at version %d, and this release knows up to %d", ErrNewer, newestOf(done), newest)
 	}
 	return all, nil
 }

@@ -42,7 +42,7 @@ func Boot(ctx context.Context, cfg *config.Config, log *slog.Logger) (*House, er
 		URL: cfg.Database.URL.Reveal(), Keyring: keyring, Log: log, Pooler: cfg.Database.Pooler, MaxConns: cfg.Database.MaxConns,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, err
 	}
 	house := &House{Cfg: cfg, Log: log, DB: db, Keyring: keyring}
 	if err := house.furnish(ctx); err != nil {

@@ -35,6 +35,8 @@ var (
 	ErrUnavailable = errors.New("database unavailable")
 	// ErrWrongMasterKey: the database was sealed under another master key.
 	ErrWrongMasterKey = errors.New("the database belongs to another master key")
+	// ErrDamaged: the file is not, or no longer, a database. What stands in it has to come from a backup.
+	ErrDamaged = errors.New("restore it from a backup")
 	// ErrForeign: a row of another organization was to be written.
 	ErrForeign = errors.New("the row belongs to another organization")
 )
@@ -54,7 +56,7 @@ func (e *unavailable) Unwrap() []error { return []error{ErrUnavailable, e.cause}
 // ours reports whether err has been translated already.
 func ours(err error) bool {
 	for _, sentinel := range []error{
-		ErrNotFound, ErrConflict, ErrSpent, ErrNoTenant, ErrUnavailable, ErrWrongMasterKey, ErrForeign,
+		ErrNotFound, ErrConflict, ErrSpent, ErrNoTenant, ErrUnavailable, ErrWrongMasterKey, ErrDamaged, ErrForeign,
 	} {
 		if errors.Is(err, sentinel) {
 			return true

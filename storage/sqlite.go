@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ncruces/go-sqlite3"
 	sqlite "github.com/ncruces/go-sqlite3/driver"
 	"github.com/ncruces/go-sqlite3/gormlite"
 	"gorm.io/gorm"
@@ -74,12 +75,26 @@ func (db *DB) openSQLite(ctx context.Context, path string) (gorm.Dialector, erro
 		if err = translate(ctx, err); err == nil {
 			break
 		}
+		if damaged(err) {
+			err = fmt.Errorf("file %s is damaged (%w): %w", path, err, ErrDamaged)
+			return nil, errors.Join(err, writer.Close(), reader.Close())
+		}
 		var away *unavailable
 		if !errors.As(err, &away) || time.Now().After(until) || !pause(ctx, attempt) {
 			return nil, errors.Join(err, writer.Close(), reader.Close())
 		}
 	}
 	return gormlite.OpenDB(bound{writer}), nil
+}
+
+// damaged reports whether SQLite cannot make sense of a file.
+func damaged(err error) bool {
+	var code sqlite3.ExtendedErrorCode
+	if !errors.As(err, &code) {
+		return false
+	}
+	primary := sqlite3.ErrorCode(code & 0xff)
+	return primary == sqlite3.CORRUPT || primary == sqlite3.NOTADB
 }
 
 // createPrivately makes the files of a database for nobody but their owner, and so its folder if there is none. SQLite would

@@ -94,7 +94,8 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.responseTypes, "response-type", nil, "response type; may be repeated")
 	flags.StringArrayVar(&f.responseModes, "response-mode", nil, "query or form_post; may be repeated")
 	flags.StringVar(&f.scope, "scope", "", "the scopes it may ask for, separated by spaces")
-	flags.StringArrayVar(&f.audience, "audience", nil, "API that its access tokens may be for; may be repeated")
+	flags.StringArrayVar(&f.audience, "audience", nil,
+		"API that its access tokens are for: a URI, or the client_id of the API, which can then introspect them; may be repeated")
 	flags.StringVar(&f.authMethod, "auth-method", "", "client_secret_basic, client_secret_post, private_key_jwt or none")
 	flags.StringVar(&f.jwks, "jwks", "", "file with its public keys, as a JWK Set; - is standard input")
 	flags.StringVar(&f.jwksURI, "jwks-uri", "", "address of its public keys")

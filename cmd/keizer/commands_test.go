@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -105,6 +106,10 @@ func TestAPersonIsMadeWithAPasswordFromStandardInput(t *testing.T) {
 		s.refusedWith(strings.Repeat("x", password.MaxLength+1), exitUsage, "password: ", create...)
 		s.refusedWith("password", exitUsage, password.ErrCommon.Error(), create...)
 		s.refusedWith(first, exitUsage, "email: ", "user", "create", "--email", "no address", "--password-stdin")
+		got = s.keizer("short", "user", "create", "--email", "no address", "--role", "nobody's", "--password-stdin")
+		if lines := strings.Split(strings.TrimSpace(got.err), "\n"); got.code != exitUsage || len(lines) != 3 || lines[2] != `keizer: role: the organization has no role "nobody's"` {
+			t.Errorf("%+v", got)
+		}
 		s.refusedWith(first, exitUsage, "role: ", append(create, "--role", "no-such-role")...)
 		s.refusedWith(first, exitConflict, "username: ", "user", "create", "--username", "Alice", "--email", "a2@example.com", "--password-stdin")
 		s.refusedWith(first, exitConflict, "email: ", "user", "create", "--username", "al", "--email", "alice@EXAMPLE.com", "--password-stdin")
@@ -556,6 +561,31 @@ func TestAGeneratedSecretIsAMasterKey(t *testing.T) {
 	for _, key := range []string{first, second} {
 		if _, err := seal.Parse(key); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+func TestADamagedDatabaseIsSaidToBeOne(t *testing.T) {
+	s := newStation(t)
+	s.do("org", "list")
+	path := filepath.Join("data", "keizer.db")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"cut off": whole[:5000], "scribbled over": append(slices.Clone(whole[:100]), bytes.Repeat([]byte("x"), len(whole)-100)...),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.refused(exitUsage, "data/keizer.db is damaged (", "org", "list")
+		s.refused(exitUsage, "restore it from a backup", "serve", "--listen", "127.0.0.1:0")
+		if got := s.keizer("", "doctor"); got.code != exitFailed || !strings.Contains(got.out, "is damaged (") {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, content) {
+			t.Errorf("%s: the file was written to: %v", name, err)
 		}
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
-	"github.com/keizer-auth/keizer/migrations"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -155,6 +154,10 @@ func (c *checkup) database(ctx context.Context) {
 	db, err := storage.Open(ctx, storage.Options{
 		URL: c.cfg.Database.URL.Reveal(), Keyring: keyring, Log: c.p.quietLog(c.cfg), Pooler: c.cfg.Database.Pooler, MaxConns: c.cfg.Database.MaxConns,
 	})
+	if errors.Is(err, storage.ErrDamaged) {
+		c.found("database", ill, "%v", err)
+		return
+	}
 	if err != nil {
 		c.found("database", ill, "cannot be reached: %v", err)
 		return
@@ -247,8 +250,6 @@ func (c *checkup) pooler(ctx context.Context, db *storage.DB) {
 func (c *checkup) migrations(ctx context.Context, db *storage.DB) bool {
 	pending, err := db.PendingMigrations(ctx)
 	switch {
-	case errors.Is(err, migrations.ErrNewer):
-		c.found("migrations", ill, "the database belongs to a newer release: %v", err)
 	case err != nil:
 		c.found("migrations", ill, "%v", err)
 	case pending > 0 && c.cfg.NoMigrate:

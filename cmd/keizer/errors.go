@@ -59,12 +59,12 @@ func exitCode(err error) int {
 }
 
 // notOpened is why the house could not be opened. Whatever was not found or in conflict on the way, it is not what was asked
-// about; but a master key that is none, or another's, is a wrong thing to have been given.
+// about; but a master key that is none, or another's, or a file that is no database, is a wrong thing to have been given.
 func notOpened(err error) error {
 	if errors.Is(err, storage.ErrWrongMasterKey) {
 		return usage("master_key: %w", storage.ErrWrongMasterKey)
 	}
-	for _, spoilt := range []error{seal.ErrEmptyKey, seal.ErrKeyForm, seal.ErrWeakKey, seal.ErrPhraseKey} {
+	for _, spoilt := range []error{seal.ErrEmptyKey, seal.ErrKeyForm, seal.ErrWeakKey, seal.ErrPhraseKey, storage.ErrDamaged} {
 		if errors.Is(err, spoilt) {
 			return wrong(err)
 		}

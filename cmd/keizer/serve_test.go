@@ -137,7 +137,7 @@ func TestATakenPortIsAFailure(t *testing.T) {
 	}
 	defer listener.Close()
 	s := newStation(t)
-	s.refused(exitFailed, "address already in use", "serve", "--listen", listener.Addr().String())
+	s.refused(exitFailed, "is taken by another program", "serve", "--listen", listener.Addr().String())
 }
 
 func TestHealthcheckBelievesNothingBut200(t *testing.T) {

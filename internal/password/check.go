@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // What a password may be long, in bytes. Below 8 it is guessed; above 1024 hashing it is a favour to an attacker.
@@ -17,6 +18,7 @@ const (
 var (
 	ErrTooShort = errors.New("the password must have at least 8 characters")
 	ErrTooLong  = errors.New("the password must have at most 1024 bytes")
+	ErrNoText   = errors.New("the password must be text in UTF-8, or it cannot be typed")
 	ErrCommon   = errors.New("this password is among the first that anyone would guess")
 )
 
@@ -41,6 +43,8 @@ func Check(password string) error {
 		return ErrTooShort
 	case len(password) > MaxLength:
 		return ErrTooLong
+	case !utf8.ValidString(password):
+		return ErrNoText
 	case common()[strings.ToLower(password)], strings.Count(password, password[:1]) == len(password):
 		return ErrCommon
 	}

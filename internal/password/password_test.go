@@ -235,6 +235,7 @@ func TestAPasswordIsJudgedByLengthAndCommonness(t *testing.T) {
 		"        x":                       nil,
 		"🦄🦄🦁":                             nil,
 		"with\x00nul":                     nil,
+		"caf\xe9 au lait":                 ErrNoText,
 		strings.Repeat("ab", 32):          nil,
 		strings.Repeat("ab", 512):         nil,
 		strings.Repeat("ab", 512) + "c":   ErrTooLong,

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -56,7 +57,7 @@ func ValidateClientJWKS(body []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no key of it verifies by %v", ErrJWKS, AssertionAlgorithms())
+	return fmt.Errorf("%w: no key of it verifies by %s", ErrJWKS, strings.Join(AssertionAlgorithms(), ", "))
 }
 
 // parseClientJWKS reads a client's JWK Set. Keys that are weak or of a type not known are an error if strict, as at registration;
