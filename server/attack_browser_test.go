@@ -578,7 +578,7 @@ func overWire(t testing.TB, address, bytes string) (answers []*http.Response) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(conn, bytes); err != nil && !isClosed(err) {

@@ -165,7 +165,7 @@ func (u *underWay) wantNormal(t *testing.T, code string) {
 		t.Error("it is not ready again")
 	}
 	var answer *servertest.Answer
-	if !within(t.Context(), 2*time.Second, func() bool { answer = u.client.Redeem(code); return answer.Status != 503 }) || answer.Status != 200 {
+	if !within(t.Context(), 2*time.Second+busy, func() bool { answer = u.client.Redeem(code); return answer.Status != 503 }) || answer.Status != 200 {
 		t.Errorf("the code, afterwards: %d %s", answer.Status, answer.Body)
 	}
 	answer = u.client.Refresh(u.refresh)

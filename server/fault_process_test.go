@@ -232,7 +232,7 @@ func TestKilledInTheMiddleOfExchangesNothingIsHalfDone(t *testing.T) {
 			wait.Wait()
 			began := time.Now()
 			p = serve(t, base, address, environ...)
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > 15*time.Second {
 				t.Errorf("it was ready again after %v", took)
 			}
 
@@ -328,7 +328,7 @@ func count(t testing.TB, db *sql.DB, query string, args ...any) (n int) {
 func TestToldToEndTheProcessFinishesWhatItHasBegun(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	p := serve(t, productionBase, address, inProductionMode(storagetest.SQLiteURL(t), seal.NewKey(), "KEIZER_SHUTDOWN_DELAY=500ms")...)
+	p := serve(t, productionBase, address, inProductionMode(storagetest.SQLiteURL(t), seal.NewKey(), "KEIZER_SHUTDOWN_DELAY=2s")...)
 
 	// A request of which half has come.
 	conn, err := net.Dial("tcp", address)
@@ -345,7 +345,7 @@ func TestToldToEndTheProcessFinishesWhatItHasBegun(t *testing.T) {
 	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if !within(t.Context(), 400*time.Millisecond, func() bool {
+	if !within(t.Context(), 1500*time.Millisecond, func() bool {
 		answer, err := attempt(t.Context(), p.House, request{address: "/readyz"})
 		return err == nil && answer.Status == 503
 	}) {
