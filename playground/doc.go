@@ -7,8 +7,9 @@
 // cookie. That makes it fit for development alone, where there is one process: behind several replicas a callback would
 // reach one that has never heard of the run. The server mounts it in development mode and nowhere else.
 //
-// It has no door of its own into the server: discovery, tokens and userinfo go over loopback HTTP through the base address,
-// by package relyingparty, as they would from any other machine. What it shows is what a stranger would get.
+// It has one door of its own into the server, introspection, which a public client cannot ask for. Discovery, tokens and
+// userinfo go over loopback HTTP through the base address, by package relyingparty, as they would from any other machine: what
+// it shows of them is what a stranger would get.
 //
 // It serves the client's side of RFC 6749, RFC 7636, RFC 7009, RFC 9207 and OpenID Connect Core 1.0 by way of that package.
 package playground

@@ -48,6 +48,8 @@ type Deps struct {
 	Pages *web.Pages
 	Log   *slog.Logger
 	HTTP  *http.Client // for its requests to Base; nil for a client of its own
+	// Introspect says what the server knows of a token, which no public client can ask; nil leaves it out.
+	Introspect func(ctx context.Context, token string) (map[string]any, error)
 }
 
 // Playground answers under /playground. Its handlers return an error only when the page itself could not be made; what
@@ -171,6 +173,7 @@ func (p *Playground) Callback(c *gin.Context) error {
 	r.request = nil // whatever comes of it, an answer is looked at once
 	r.callback = shownAnswer(answer)
 	r.finish(c.Request.Context(), request, answer)
+	p.introspect(c.Request.Context(), r)
 	p.redirect(c, p.deps.Base+HomePath)
 	return nil
 }
@@ -210,6 +213,20 @@ func (r *run) ask(ctx context.Context) {
 		return
 	}
 	r.userinfo = claims
+}
+
+// introspect notes what the server knows of the access token by now.
+func (p *Playground) introspect(ctx context.Context, r *run) {
+	r.introspection = nil
+	if p.deps.Introspect == nil || r.tokens == nil {
+		return
+	}
+	known, err := p.deps.Introspect(ctx, r.tokens.AccessToken)
+	if err != nil {
+		p.deps.Log.WarnContext(ctx, "the playground could not look at its access token", "cause", err)
+		return
+	}
+	r.introspection = known
 }
 
 // Refresh serves POST /playground/refresh.
@@ -311,6 +328,7 @@ func (p *Playground) withTokens(c *gin.Context, do func(context.Context, *run)) 
 	}
 	r.failure, r.rotation = nil, nil
 	do(c.Request.Context(), r)
+	p.introspect(c.Request.Context(), r)
 	p.redirect(c, p.deps.Base+HomePath)
 	return nil
 }

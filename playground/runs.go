@@ -33,6 +33,8 @@ type run struct {
 	revoked  bool
 	failure  *failure
 	leaving  string // the state of a sign-out under way
+
+	introspection map[string]any // of the access token
 }
 
 // rotation is what a refresh did to the refresh token.

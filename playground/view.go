@@ -96,7 +96,7 @@ type view struct {
 	Rotation                          *rotation
 	Revoked                           bool
 	ID                                *idView
-	UserInfo                          string
+	UserInfo, Introspection           string
 	Exchanges                         []exchangeView
 }
 
@@ -171,6 +171,9 @@ func (r *run) show(v *view) {
 	}
 	if r.userinfo != nil {
 		v.UserInfo = indented(r.userinfo)
+	}
+	if r.introspection != nil {
+		v.Introspection = indented(r.introspection)
 	}
 	if r.client != nil {
 		for _, e := range r.client.Exchanges() {

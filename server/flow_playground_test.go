@@ -57,11 +57,17 @@ func TestThePlaygroundSignsInAtItsOwnServer(t *testing.T) {
 			if info := page.Text("playground-userinfo"); !strings.Contains(info, "alice@example.com") {
 				t.Error(info)
 			}
+			if known := page.Text("playground-introspection"); !strings.Contains(known, `"active": true`) || !strings.Contains(known, `"client_id": "demo"`) {
+				t.Error(known)
+			}
 			press("playground-refresh")
 			if got := page.Text("playground-rotation"); !strings.HasPrefix(got, "Rotated.") {
 				t.Errorf("%q", got)
 			}
 			press("playground-revoke")
+			if known := page.Text("playground-introspection"); !strings.Contains(known, `"active": false`) || strings.Contains(known, "demo") {
+				t.Error(known)
+			}
 			if !page.Has("playground-revoked") {
 				t.Error(page.Text("content"))
 			}

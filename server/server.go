@@ -76,7 +76,7 @@ func New(house *House) (*Server, error) {
 		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
 	if cfg.Development() {
-		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Pages: pages, Log: house.Log})
+		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Pages: pages, Log: house.Log, Introspect: house.introspect})
 		if err != nil {
 			return nil, fmt.Errorf("check the playground: %w", err)
 		}
