@@ -154,6 +154,11 @@ func (p *Provider) jsonError(c *gin.Context, err error) {
 	p.writeJSON(c, a.status, errorBody{a.code, a.description})
 }
 
+// RefuseWith answers an application that has asked where nothing answers.
+func (p *Provider) RefuseWith(c *gin.Context, status int, description string) {
+	p.writeJSON(c, status, errorBody{"invalid_request", description})
+}
+
 // Refuse answers an application whose request found no organization to ask: storage.ErrNotFound is a 404, and an outage what it
 // is everywhere.
 func (p *Provider) Refuse(c *gin.Context, err error) {

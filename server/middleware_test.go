@@ -208,6 +208,25 @@ func TestTheAccessLogNamesTheOrganizationThatAnswered(t *testing.T) {
 	}
 }
 
+func TestAProgramThatAsksTheWrongWayIsAnsweredInJSON(t *testing.T) {
+	house, _ := boot(t)
+	handler := serverOf(t, house).Handler()
+	for _, c := range []struct {
+		method, path string
+		status       int
+		json         bool
+	}{
+		{http.MethodGet, "/oauth2/token", 405, true}, {http.MethodPut, "/oauth2/introspect", 405, true}, {http.MethodGet, "/oauth2/par", 405, true},
+		{http.MethodPost, "/.well-known/jwks.json", 405, true}, {http.MethodPost, "/oauth2/nothing", 404, true}, {http.MethodGet, "/o/nobody/oauth2/token", 405, true},
+		{http.MethodPut, "/oauth2/authorize", 405, false}, {http.MethodPut, "/oauth2/logout", 405, false}, {http.MethodGet, "/nothing", 404, false},
+	} {
+		answer := ask(handler, c.method, "http://localhost:8080"+c.path, nil)
+		if kind := answer.Header.Get("Content-Type"); answer.StatusCode != c.status || strings.HasPrefix(kind, "application/json") != c.json {
+			t.Errorf("%s %s: %d, %s", c.method, c.path, answer.StatusCode, kind)
+		}
+	}
+}
+
 func TestDocumentsAnswerHeadAndNothingElseDoes(t *testing.T) {
 	house, _ := boot(t)
 	handler := serverOf(t, house).Handler()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/gin-gonic/gin"
@@ -87,10 +88,19 @@ func (s *Server) page(handler func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-func (s *Server) notFound(*gin.Context) error {
-	return &web.Error{Status: http.StatusNotFound, Message: "There is nothing at this address."}
+func (s *Server) notFound(c *gin.Context) error {
+	return s.nothing(c, http.StatusNotFound, "There is nothing at this address.")
 }
 
-func (s *Server) wrongMethod(*gin.Context) error {
-	return &web.Error{Status: http.StatusMethodNotAllowed, Message: "This address cannot be asked in that way."}
+func (s *Server) wrongMethod(c *gin.Context) error {
+	return s.nothing(c, http.StatusMethodNotAllowed, "This address cannot be asked in that way.")
+}
+
+// nothing answers where no handler does: a program in JSON, a person with a page.
+func (s *Server) nothing(c *gin.Context, status int, text string) error {
+	if path := c.Request.URL.Path; forApplications(path) && !strings.HasSuffix(path, "/oauth2/authorize") {
+		s.provider.RefuseWith(c, status, text)
+		return nil
+	}
+	return &web.Error{Status: status, Message: text}
 }
