@@ -75,7 +75,27 @@ func (p *program) commands() *cobra.Command {
 		p.serve(), p.migrate(), p.setupLink(), p.try(), p.doctor(), p.healthcheck(), p.version(),
 		p.org(), p.user(), p.client(), p.key(), p.token(), p.secret(), p.config(),
 	)
+	strictCompletion(root)
 	return root
+}
+
+// strictCompletion makes cobra's completion command refuse a shell that it does not know, which it answers with its help.
+func strictCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" {
+			cmd.Args = cobra.ArbitraryArgs
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) > 0 {
+					return unknownCommand(cmd, args[0])
+				}
+				return usage("%s needs the name of a shell: bash, fish, powershell or zsh", cmd.CommandPath())
+			}
+			for _, shell := range cmd.Commands() {
+				shell.Args = takes()
+			}
+		}
+	}
 }
 
 // help is cobra's command of that name, which calls an unknown topic an error.
