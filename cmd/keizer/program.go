@@ -38,6 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	strictCompletion(root)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
@@ -75,11 +76,11 @@ func (p *program) commands() *cobra.Command {
 		p.serve(), p.migrate(), p.setupLink(), p.try(), p.doctor(), p.healthcheck(), p.version(),
 		p.org(), p.user(), p.client(), p.key(), p.token(), p.secret(), p.config(),
 	)
-	strictCompletion(root)
 	return root
 }
 
-// strictCompletion makes cobra's completion command refuse a shell that it does not know, which it answers with its help.
+// strictCompletion makes cobra's completion command refuse a shell that it does not know, which it answers with its help. The command
+// writes to whatever is the output when it is made.
 func strictCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
