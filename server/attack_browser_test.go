@@ -445,31 +445,34 @@ func TestNoHeaderDecidesWhoseServerThisIsOrWhoAsks(t *testing.T) {
 	}
 
 	// The visitor's address, as a failed sign-in writes it down.
+	trusting := func(proxy string) *servertest.House {
+		return production(t, servertest.Options{Configure: func(cfg *config.Config) { cfg.TrustedProxies = []string{proxy} }})
+	}
+	other, this := trusting("10.0.0.0/8"), trusting("127.0.0.0/8")
 	for _, test := range []struct {
-		name    string
-		proxies []string
-		header  []string
-		want    string
+		name   string
+		house  *servertest.House
+		header []string
+		want   string
 	}{
-		{"no proxy is named", nil, forged, "127.0.0.1"},
-		{"another proxy is named", []string{"10.0.0.0/8"}, forged, "127.0.0.1"},
-		{"this proxy is named", []string{"127.0.0.0/8"}, []string{"X-Forwarded-For", "198.51.100.7"}, "198.51.100.7"},
-		{"a visitor has added to it", []string{"127.0.0.0/8"}, []string{"X-Forwarded-For", "6.6.6.6, 198.51.100.7"}, "198.51.100.7"},
+		{"no proxy is named", house, forged, "127.0.0.1"},
+		{"another proxy is named", other, forged, "127.0.0.1"},
+		{"this proxy is named", this, []string{"X-Forwarded-For", "198.51.100.7"}, "198.51.100.7"},
+		{"a visitor has added to it", this, []string{"X-Forwarded-For", "6.6.6.6, 198.51.100.7"}, "198.51.100.7"},
 	} {
-		behind := production(t, servertest.Options{Configure: func(cfg *config.Config) { cfg.TrustedProxies = test.proxies }})
-		client := behind.Client(behind.In("default"), manage.ClientSpec{})
-		start := send(t, behind, request{address: strings.TrimPrefix(client.AuthorizeURL(), behind.URL)})
+		client := test.house.Client(test.house.In("default"), manage.ClientSpec{})
+		start := send(t, test.house, request{address: strings.TrimPrefix(client.AuthorizeURL(), test.house.URL)})
 		flow, err := http.ParseSetCookie(start.Header.Get("Set-Cookie"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		page := send(t, behind, request{address: start.Header.Get("Location"), cookies: []*http.Cookie{flow}})
-		answer := send(t, behind, request{address: start.Header.Get("Location"), cookies: []*http.Cookie{flow}, header: test.header,
+		page := send(t, test.house, request{address: start.Header.Get("Location"), cookies: []*http.Cookie{flow}})
+		answer := send(t, test.house, request{address: start.Header.Get("Location"), cookies: []*http.Cookie{flow}, header: test.header,
 			form: fields("username", "nobody", "password", "x", "csrf_token", csrf(t, page.Body))})
 		if answer.Status != 401 {
 			t.Fatalf("%d %s", answer.Status, short(answer.Body))
 		}
-		events, err := behind.DB.ListAudit(behind.In("default"), 1)
+		events, err := test.house.DB.ListAudit(test.house.In("default"), 1)
 		if err != nil || len(events) != 1 || events[0].IPAddress == nil {
 			t.Fatalf("%v %v", events, err)
 		}

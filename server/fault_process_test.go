@@ -201,7 +201,7 @@ func TestKilledInTheMiddleOfExchangesNothingIsHalfDone(t *testing.T) {
 			return post(p, "/oauth2/token", "grant_type", "refresh_token", "refresh_token", token)
 		}
 
-		const rounds, each = 6, 16
+		const rounds, each = 5, 14
 		interrupted, acknowledged := 0, 0
 		p := serve(t, base, address, environ...)
 		for round := range rounds {
