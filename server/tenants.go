@@ -3,10 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -78,7 +80,11 @@ func (t *tenants) find(ctx context.Context, slug string) (*tenant.Org, error) {
 		t.mu.Unlock()
 		return nil, storage.ErrNotFound
 	}
-	org := &tenant.Org{ID: row.ID, Slug: row.Slug, Name: row.Name, Issuer: t.base}
+	decided, err := settings.Parse(row.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("organization %s: %w", slug, err) // fail closed: what was decided is not known
+	}
+	org := &tenant.Org{ID: row.ID, Slug: row.Slug, Name: row.Name, Issuer: t.base, Settings: decided}
 	if slug != t.root {
 		org.BasePath = "/o/" + slug
 		org.Issuer += org.BasePath

@@ -4,6 +4,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -15,6 +16,13 @@ func ByUser(id uuid.UUID) string { return "user:" + id.String() }
 
 // ByClient names the client that did something.
 func ByClient(clientID string) string { return "client:" + clientID }
+
+// Visitor is who asks for something.
+func (p *Pages) Visitor(c *gin.Context) visitor.Visitor {
+	return visitor.Visitor{
+		Address: c.ClientIP(), Agent: userAgent(c.Request), RequestID: RequestID(c), Language: p.texts(c).Tag(),
+	}
+}
 
 // Event is an audit row of a request, to be appended in the transaction of what it tells of.
 func Event(c *gin.Context, actor, action, target string, details map[string]any) *storage.AuditEvent {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/requestid"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -75,6 +76,7 @@ func asError(err error) *Error {
 	var (
 		known    *Error
 		tooLarge *http.MaxBytesError
+		exceeded *throttle.Exceeded
 	)
 	switch {
 	case errors.As(err, &known):
@@ -83,6 +85,10 @@ func asError(err error) *Error {
 		return &Error{Status: http.StatusServiceUnavailable, Message: "error.unavailable", Cause: err, RetryAfter: retryAfter}
 	case errors.Is(err, password.ErrBusy):
 		return &Error{Status: http.StatusServiceUnavailable, Message: "error.busy", Cause: err, RetryAfter: retryAfter}
+	case errors.As(err, &exceeded):
+		return &Error{
+			Status: http.StatusTooManyRequests, Message: "error.limit", Cause: err, RetryAfter: max(exceeded.RetryAfter, time.Second),
+		}
 	case errors.As(err, &tooLarge):
 		return &Error{Status: http.StatusRequestEntityTooLarge, Message: "error.too_large", Cause: err}
 	}

@@ -1,41 +1,34 @@
 package web
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
+
+	"github.com/keizer-auth/keizer/internal/messages"
 )
 
-// locale is a language that pages exist in.
-type locale struct {
-	tag   language.Tag
-	texts map[string]string
+// languages are what pages can be written in.
+type languages struct {
+	catalog *messages.Catalog
+	matcher language.Matcher
 }
 
-var english = locale{language.English, englishTexts}
-
-// locales are all of them. The first is what everybody gets who asks for none of the others.
-var locales = []locale{english}
-
-var matcher = language.NewMatcher(tags(locales))
-
-func tags(locales []locale) []language.Tag {
-	tags := make([]language.Tag, len(locales))
-	for i, l := range locales {
-		tags[i] = l.tag
+func newLanguages() (*languages, error) {
+	catalog, err := messages.Load()
+	if err != nil {
+		return nil, err
 	}
-	return tags
+	return &languages{catalog, language.NewMatcher(catalog.Languages())}, nil
 }
 
 // rightToLeft are the scripts that are written so.
 var rightToLeft = []string{"Adlm", "Arab", "Hebr", "Mand", "Mend", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi"}
 
-func (l locale) direction() string {
-	if script, _ := l.tag.Script(); slices.Contains(rightToLeft, script.String()) {
+func direction(tag language.Tag) string {
+	if script, _ := tag.Script(); slices.Contains(rightToLeft, script.String()) {
 		return "rtl"
 	}
 	return "ltr"
@@ -55,13 +48,13 @@ type contextKey string
 // §3.1.2.1), where the request itself does not carry the parameter.
 func UseLocales(c *gin.Context, uiLocales string) { c.Set(keyLocales, uiLocales) }
 
-func (p *Pages) locale(c *gin.Context) locale {
+func (p *Pages) texts(c *gin.Context) *messages.Texts {
 	asked, ok := c.Get(keyLocales)
 	wanted, _ := asked.(string)
 	if !ok {
 		wanted = c.Query(paramLocales)
 	}
-	return negotiate(wanted, jar{p.https}.value(c, cookieLanguage, nil), c.GetHeader("Accept-Language"))
+	return p.languages.negotiate(wanted, jar{p.https}.value(c, cookieLanguage, nil), c.GetHeader("Accept-Language"))
 }
 
 // Bounds on what is read of a wish.
@@ -72,7 +65,7 @@ const (
 
 // negotiate picks the language of a page: what the application asks for, else what the person chose here before, else what
 // their browser prefers, else English. A wish that no language of ours comes near is passed over, and so is a malformed one.
-func negotiate(uiLocales, cookie, acceptLanguage string) locale {
+func (l *languages) negotiate(uiLocales, cookie, acceptLanguage string) *messages.Texts {
 	spaced := strings.Fields(uiLocales[:min(len(uiLocales), maxWish)])
 	for _, wish := range []string{
 		strings.Join(spaced[:min(len(spaced), maxWords)], ","),
@@ -86,30 +79,19 @@ func negotiate(uiLocales, cookie, acceptLanguage string) locale {
 		if err != nil || len(wanted) == 0 {
 			continue
 		}
-		if _, index, confidence := matcher.Match(wanted...); confidence > language.No {
-			return locales[index]
+		if _, index, confidence := l.matcher.Match(wanted...); confidence > language.No {
+			return l.catalog.In(l.catalog.Languages()[index])
 		}
 	}
-	return locales[0]
+	return l.catalog.In(language.English)
 }
-
-var errNoText = errors.New("there is no such text")
 
 // T is a text, with what is to be put into it as pairs of name and value.
-func (f *frame) T(id string, pairs ...string) (string, error) {
-	text, ok := f.texts[id]
-	if !ok {
-		return "", fmt.Errorf("%s: %w", id, errNoText)
-	}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		text = strings.ReplaceAll(text, "{"+pairs[i]+"}", pairs[i+1])
-	}
-	return text, nil
-}
+func (f *frame) T(id string, pairs ...string) (string, error) { return f.texts.T(id, pairs...) }
 
 // Say is a text by its id, or the sentence itself where it was not given as one.
 func (f *frame) Say(message string) string {
-	if text, ok := f.texts[message]; ok {
+	if text, err := f.texts.T(message); err == nil {
 		return text
 	}
 	return message

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/messages"
 	"github.com/keizer-auth/keizer/internal/tenant"
 )
 
@@ -34,6 +35,7 @@ type Pages struct {
 	https     bool
 	templates map[string]*template.Template
 	static    *static
+	languages *languages
 }
 
 // Page is the data of a page. The types of this package are all there are: what a template shows is written down in one.
@@ -60,7 +62,13 @@ func New(o Options) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{log: o.Log, https: o.HTTPS, templates: make(map[string]*template.Template, len(kinds)), static: files}
+	languages, err := newLanguages()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pages{
+		log: o.Log, https: o.HTTPS, templates: make(map[string]*template.Template, len(kinds)), static: files, languages: languages,
+	}
 	layout, err := template.New("layout").Funcs(p.functions()).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse the layout: %w", err)
@@ -74,9 +82,11 @@ func New(o Options) (*Pages, error) {
 			return nil, fmt.Errorf("parse page %s: %w", name, err)
 		}
 		p.templates[name] = page
-		for i, sample := range kind.samples {
-			if _, err := p.execute(name, p.frame(english, sample)); err != nil {
-				return nil, fmt.Errorf("try sample %d of page %s: %w", i, name, err)
+		for _, tag := range languages.catalog.Languages() {
+			for i, sample := range kind.samples {
+				if _, err := p.execute(name, p.frame(languages.catalog.In(tag), sample)); err != nil {
+					return nil, fmt.Errorf("try sample %d of page %s in %s: %w", i, name, tag, err)
+				}
 			}
 		}
 	}
@@ -122,11 +132,11 @@ type frame struct {
 	Failed bool
 	Page   Page
 
-	texts map[string]string
+	texts *messages.Texts
 }
 
-func (p *Pages) frame(lang locale, page Page) *frame {
-	f := &frame{Lang: lang.tag.String(), Dir: lang.direction(), Organization: productName, Page: page, texts: lang.texts}
+func (p *Pages) frame(texts *messages.Texts, page Page) *frame {
+	f := &frame{Lang: texts.Tag().String(), Dir: direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
 	f.Title = f.Say(page.title())
 	if failing, ok := page.(interface{ failed() bool }); ok {
 		f.Failed = failing.failed()
@@ -143,7 +153,7 @@ func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error
 	if !ok || reflect.TypeOf(page) != reflect.TypeOf(kind.samples[0]) {
 		return fmt.Errorf("page %s does not show a %T", name, page)
 	}
-	f := p.frame(p.locale(c), page)
+	f := p.frame(p.texts(c), page)
 	f.RequestID = RequestID(c)
 	org, err := tenant.From(c.Request.Context())
 	if err == nil {

@@ -11,12 +11,14 @@ var floors = map[string]int{
 	"server":            5,
 	"server/servertest": 5,
 
-	"provider":   4,
-	"login":      4,
-	"playground": 4,
+	"provider":      4,
+	"login":         4,
+	"login/account": 4,
+	"playground":    4,
 
 	"web":           3,
 	"manage":        3,
+	"people":        3,
 	"provider/keys": 3,
 
 	"storage":             2,
@@ -77,9 +79,16 @@ var walls = []wall{
 		tests: []string{"server", "server/servertest", "internal/providertest"},
 	},
 
-	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "playground", "web"}},
+	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "login/account", "playground", "web"}},
 	{path: "golang.org/x/oauth2", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
 	{path: "github.com/coreos/go-oidc", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
+
+	{path: "github.com/go-webauthn/", rooms: []string{"people"}, tests: []string{"login", "server"}},
+	{path: "github.com/pquerna/otp", rooms: []string{"people"}, tests: []string{"login", "login/account", "server"}},
+	{path: "github.com/wneessen/go-mail", rooms: []string{"internal/mail"}},
+	{path: "github.com/nicksnyder/go-i18n", rooms: []string{"internal/messages"}},
+	{path: "github.com/ccojocar/zxcvbn-go", rooms: []string{"internal/password"}},
+	{path: "github.com/go-crypt/", rooms: []string{"internal/password"}},
 
 	{path: "github.com/chromedp/", rooms: []string{"server/servertest"}},
 

@@ -24,6 +24,8 @@ const (
 	Setup        Kind = "setup"
 	PAR          Kind = "par"
 	Verification Kind = "vt"
+	SignIn       Kind = "si"
+	Device       Kind = "dev"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAFreshTokenIsValidForItsKindOnly(t *testing.T) {
-	kinds := []Kind{Code, AccessToken, RefreshToken, Session, Interaction, Flow, ClientSecret, Setup, PAR, Verification}
+	kinds := []Kind{Code, AccessToken, RefreshToken, Session, Interaction, Flow, ClientSecret, Setup, PAR, Verification, SignIn, Device}
 	for _, kind := range kinds {
 		token := New(kind)
 		for _, other := range kinds {

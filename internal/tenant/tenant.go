@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/settings"
 )
 
 // ErrNone is the answer to a question that only makes sense for one organization, asked without one. Whoever gets it
@@ -21,6 +23,18 @@ type Org struct {
 	Issuer string
 	// BasePath is the path part of Issuer: empty for an organization that has an origin of its own, else "/o/{slug}".
 	BasePath string
+
+	// Settings are what its operators have decided. Where somebody acts in its name who needs none of them they may be nil: ask
+	// with Decided.
+	Settings *settings.Settings
+}
+
+// Decided returns the settings of the organization, which are the defaults where it was not read along with them.
+func (o *Org) Decided() *settings.Settings {
+	if o == nil || o.Settings == nil {
+		return settings.Default()
+	}
+	return o.Settings
 }
 
 type contextKey struct{}

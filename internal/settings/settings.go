@@ -1,0 +1,131 @@
+package settings
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Settings are those of one organization. They are shared between requests and never changed.
+type Settings struct {
+	// Language is what people are spoken to in of whom nothing else is known, as a BCP 47 tag; empty is English.
+	Language     string       `json:"language,omitempty"`
+	Branding     Branding     `json:"branding"`
+	SignUp       SignUp       `json:"sign_up"`
+	SecondFactor SecondFactor `json:"second_factor"`
+	Sessions     Sessions     `json:"sessions"`
+	Mail         Mail         `json:"mail"`
+}
+
+// Branding is how the organization's pages look, besides its name.
+type Branding struct {
+	// Accent is the colour of buttons and links, "#rrggbb"; empty is Keizer's own.
+	Accent string `json:"accent,omitempty"`
+	// Logo is the digest of the picture that is stored for the organization; empty shows its initials.
+	Logo string `json:"logo,omitempty"`
+	// Links for people, https only.
+	TermsURI   string `json:"terms_uri,omitempty"`
+	PolicyURI  string `json:"policy_uri,omitempty"`
+	SupportURI string `json:"support_uri,omitempty"`
+}
+
+// Who may make an account.
+const (
+	SignUpClosed     = "closed"     // nobody; accounts are made by operators
+	SignUpInvitation = "invitation" // who was invited
+	SignUpOpen       = "open"       // everybody, within Domains; and who was invited, from anywhere
+)
+
+// SignUp says who may make an account.
+type SignUp struct {
+	Mode string `json:"mode"`
+	// Domains are the mail domains that an account may be made with, in their canonical form; none means any.
+	Domains []string `json:"domains,omitempty"`
+	// Fields says what is asked for besides e-mail address and password: "username", "name", each "required", "optional" or,
+	// when it does not stand here, not at all.
+	Fields map[string]string `json:"fields,omitempty"`
+}
+
+// Who must have a second factor.
+const (
+	RequireNobody   = "nobody"
+	RequireRoles    = "roles" // whoever has one of SecondFactor.Roles
+	RequireEveryone = "everyone"
+)
+
+// SecondFactor says who must prove more than a password, and what is taken for it.
+type SecondFactor struct {
+	Require string   `json:"require"`
+	Roles   []string `json:"roles,omitempty"`
+	// EmailCode lets a code by mail be a second factor.
+	EmailCode bool `json:"email_code"`
+	// Remember is for how long a browser that has given one need not again; 0 is never.
+	Remember Duration `json:"remember"`
+}
+
+// Sessions say how long somebody stays signed in. Zero values mean what the process is configured with.
+type Sessions struct {
+	Idle     Duration `json:"idle,omitzero"`
+	Absolute Duration `json:"absolute,omitzero"`
+	// EndTokens makes the end of a session the end of every token that was given in it, those for offline access too.
+	EndTokens bool `json:"end_tokens"`
+}
+
+// Mail says from whom mail to the organization's people comes.
+type Mail struct {
+	// FromName is the name beside the address; empty is the organization's.
+	FromName string `json:"from_name,omitempty"`
+	// ReplyTo is where answers go; empty is nowhere.
+	ReplyTo string `json:"reply_to,omitempty"`
+}
+
+// Default returns the settings of an organization that has decided nothing.
+func Default() *Settings {
+	const month = 30 * 24 * time.Hour
+	return &Settings{
+		SignUp:       SignUp{Mode: SignUpInvitation, Fields: map[string]string{"name": "optional"}},
+		SecondFactor: SecondFactor{Require: RequireNobody, EmailCode: true, Remember: Duration(month)},
+	}
+}
+
+// Duration is a time.Duration that is written as people write one: "12h".
+type Duration time.Duration
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = Duration(parsed)
+	return err
+}
+
+// Parse reads the column settings. What does not stand there is as in Default; no settings at all are the defaults.
+func Parse(stored map[string]any) (*Settings, error) {
+	s := Default()
+	if len(stored) == 0 {
+		return s, nil
+	}
+	text, err := json.Marshal(stored)
+	if err == nil {
+		err = json.Unmarshal(text, s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the settings of an organization: %w", err)
+	}
+	return s, nil
+}
+
+// Map is what the column settings holds of s.
+func (s *Settings) Map() (map[string]any, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("write the settings of an organization: %w", err)
+	}
+	var stored map[string]any
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return nil, fmt.Errorf("write the settings of an organization: %w", err)
+	}
+	return stored, nil
+}

@@ -1,0 +1,53 @@
+package people
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/visitor"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// Deps is what People stands on.
+type Deps struct {
+	DB      *storage.DB
+	Hasher  *password.Hasher
+	Keyring *seal.Keyring
+	Log     *slog.Logger
+}
+
+// People does what people ask for themselves, in the organization of the context. It is safe for concurrent use.
+type People struct {
+	db      *storage.DB
+	hasher  *password.Hasher
+	keyring *seal.Keyring
+	log     *slog.Logger
+}
+
+// New puts a People together.
+func New(d Deps) *People {
+	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, log: d.Log}
+}
+
+// Anonymous is the actor of what nobody has proven to have done.
+const Anonymous = "anonymous"
+
+// byUser names the person who did something, for the audit.
+func byUser(id uuid.UUID) string { return "user:" + id.String() }
+
+// audit writes down what a visitor does, in the transaction that it is done in.
+func (p *People) audit(ctx context.Context, who visitor.Visitor, actor, action, target string, details map[string]any) error {
+	event := &storage.AuditEvent{Actor: actor, Action: action, Target: target, RequestID: who.RequestID, Details: details}
+	if who.Address != "" {
+		event.IPAddress = &who.Address
+	}
+	if err := p.db.AppendAudit(ctx, event); err != nil {
+		return fmt.Errorf("audit %s: %w", action, err)
+	}
+	return nil
+}
