@@ -102,7 +102,7 @@ func TestWithoutAnOrganizationTheSetupLinkAsksForOne(t *testing.T) {
 			t.Errorf("%s does not name its request", event.Action)
 		}
 	}
-	if !strings.Contains(strings.Join(actions, " "), "setup.complete") || !strings.Contains(strings.Join(actions, " "), "user.signed_in") {
+	if !strings.Contains(strings.Join(actions, " "), "setup.completed") || !strings.Contains(strings.Join(actions, " "), "user.signed_in") {
 		t.Errorf("the audit says %v", actions)
 	}
 }

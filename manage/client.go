@@ -71,7 +71,7 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		if err := o.db.CreateClient(ctx, &row); err != nil {
 			return err
 		}
-		if err := o.audit(ctx, "client.create", clientID, map[string]any{"client_name": spec.Name}); err != nil {
+		if err := o.audit(ctx, "client.created", clientID, map[string]any{"client_name": spec.Name}); err != nil {
 			return err
 		}
 		*client = row
@@ -183,7 +183,7 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 // comes to need a secret by it, that is returned; else there is none.
 func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch ClientPatch) (*storage.Client, secret.Text, error) {
 	var made secret.Text
-	client, err := o.changeClient(ctx, clientID, "client.update", func(client *storage.Client) (map[string]any, error) {
+	client, err := o.changeClient(ctx, clientID, "client.updated", func(client *storage.Client) (map[string]any, error) {
 		spec := patch.to(SpecOf(client)).Complete()
 		if err := spec.validate(o.allowLoopback); err != nil {
 			return nil, err
@@ -234,7 +234,7 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 		return "", &Invalid{Field: "keep_old", Message: fmt.Sprintf("it must be between 0 and %s", maxKeepOld)}
 	}
 	var made secret.Text
-	_, err := o.changeClient(ctx, clientID, "client.rotate_secret", func(client *storage.Client) (map[string]any, error) {
+	_, err := o.changeClient(ctx, clientID, "client.secret_rotated", func(client *storage.Client) (map[string]any, error) {
 		if !bySecret(client.AuthMethod) {
 			message := "a client that authenticates by " + client.AuthMethod + " has no secret"
 			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: message}
@@ -260,7 +260,7 @@ func (o *Operators) DeleteClient(ctx context.Context, clientID string) error {
 		if err := o.db.DeleteClient(ctx, clientID); err != nil {
 			return err
 		}
-		return o.audit(ctx, "client.delete", clientID, nil)
+		return o.audit(ctx, "client.deleted", clientID, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("delete client: %w", err)

@@ -157,7 +157,7 @@ func TestAClientThatWouldNotWorkOrNotBeSafeIsRefused(t *testing.T) {
 		if clients, err := o.db.ListClients(ctx, "", 10); err != nil || len(clients) != 0 {
 			t.Errorf("%d were made, %v", len(clients), err)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created"}) {
 			t.Error(got)
 		}
 		local := web()

@@ -114,7 +114,7 @@ func TestAnOrganizationBeginsWithKeysAndARoleForItsOperators(t *testing.T) {
 		if err != nil || !role.IsSystemRole {
 			t.Errorf("%+v, %v", role, err)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created"}) {
 			t.Error(got)
 		}
 		_, err = o.CreateOrganization(t.Context(), "Another", "acme")
@@ -227,7 +227,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 		if _, err := o.CreateUser(t.Context(), manage.NewUser{Email: "x@example.com", Password: goodPassword}); !errors.Is(err, storage.ErrNoTenant) {
 			t.Errorf("a person of nowhere: %v", err)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "user.create", "user.create"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "user.created"}) {
 			t.Error(got)
 		}
 	})
@@ -260,7 +260,7 @@ func TestANewPasswordSignsEverybodyOut(t *testing.T) {
 		if ok, _, err := hasher.Verify(ctx, goodPassword, after.PasswordHash); err != nil || ok {
 			t.Errorf("the old one works: %v", err)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "user.create", "user.set_password"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "user.password_set"}) {
 			t.Error(got)
 		}
 	})
@@ -278,7 +278,7 @@ func TestTheAuditSaysWhoAndNothingSecret(t *testing.T) {
 		events, err := o.db.ListAudit(ctx, 100)
 		must(t, err)
 		for _, event := range events {
-			if event.Action == "organization.create" {
+			if event.Action == "organization.created" {
 				if event.Actor != "system" {
 					t.Errorf("%s acts where nobody was named", event.Actor)
 				}
@@ -318,7 +318,7 @@ func TestKeysAreRotatedAndRevokedUnderAudit(t *testing.T) {
 		if _, err := o.RotateKey(ctx, "HS256", true, 1e12); err == nil {
 			t.Error("rotated by HS256")
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "key.rotate", "key.revoke"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "key.rotated", "key.revoked"}) {
 			t.Error(got)
 		}
 	})

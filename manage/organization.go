@@ -52,7 +52,7 @@ func (o *Operators) CreateOrganization(ctx context.Context, name, slug string) (
 		if org, err = o.insertOrganization(ctx, name, slug, set); err != nil {
 			return err
 		}
-		return o.audit(within(ctx, org), "organization.create", slug, map[string]any{"name": name})
+		return o.audit(within(ctx, org), "organization.created", slug, map[string]any{"name": name})
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, &Conflict{Field: "slug", Message: "an organization has it already"}

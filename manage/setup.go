@@ -59,7 +59,7 @@ func (o *Operators) setupLink(ctx context.Context, base string, only bool) (stri
 		if err := o.db.CreateVerificationToken(ctx, &inserted); err != nil || org == nil {
 			return err // without an organization there is no audit that it could stand in
 		}
-		return o.audit(within(ctx, org), "setup.link", org.Slug, nil)
+		return o.audit(within(ctx, org), "setup.link_made", org.Slug, nil)
 	})
 	if err != nil {
 		return "", during("make setup link", err)
@@ -177,7 +177,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 		if user, err = o.insertUser(ctx, operator, hash); err != nil {
 			return err
 		}
-		return o.audit(ctx, "setup.complete", user.ID.String(), map[string]any{"organization_created": org == nil})
+		return o.audit(ctx, "setup.completed", user.ID.String(), map[string]any{"organization_created": org == nil})
 	})
 	var conflict *Conflict
 	switch {

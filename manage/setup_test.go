@@ -98,7 +98,7 @@ func TestASetupLinkMakesTheFirstOperatorAndTheOrganization(t *testing.T) {
 			t.Error(err)
 		}
 		events, err := o.db.ListAudit(ctx, 10)
-		if err != nil || len(events) != 1 || events[0].Action != "setup.complete" || events[0].Actor != "setup-link" || events[0].Target != user.ID.String() {
+		if err != nil || len(events) != 1 || events[0].Action != "setup.completed" || events[0].Actor != "setup-link" || events[0].Target != user.ID.String() {
 			t.Errorf("%+v, %v", events, err)
 		}
 		if o.operators(t) != 1 {
@@ -293,7 +293,7 @@ func TestReplicasThatStartTogetherEndWithOneDevelopmentOrganization(t *testing.T
 			!slices.Equal(demo.Scopes, []string{"openid", "profile", "email", "address", "phone", "offline_access"}) {
 			t.Errorf("%+v", demo)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "client.create"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "client.created"}) {
 			t.Error(got)
 		}
 		must(t, o.EnsureDevelopment(t.Context(), "http://localhost:9999"))
@@ -394,7 +394,7 @@ func TestATokenIsShownAndEndedByItsText(t *testing.T) {
 			o.inactive(t, ctx, text)
 		}
 		must(t, o.Revoke(ctx, own))
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.create", "user.create", "token.revoke", "token.revoke", "token.revoke"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "token.revoked", "token.revoked", "token.revoked"}) {
 			t.Error(got)
 		}
 		events, err := o.db.ListAudit(ctx, 100)

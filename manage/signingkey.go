@@ -20,7 +20,7 @@ func (o *Operators) RotateKey(ctx context.Context, alg string, now bool, longest
 		if kid, rotated, err = plan.Apply(ctx, o.db); err != nil || !rotated {
 			return err
 		}
-		return o.audit(ctx, "key.rotate", kid, map[string]any{"alg": alg, "now": now})
+		return o.audit(ctx, "key.rotated", kid, map[string]any{"alg": alg, "now": now})
 	})
 	if err != nil {
 		return "", fmt.Errorf("rotate key: %w", err)
@@ -38,7 +38,7 @@ func (o *Operators) RevokeKey(ctx context.Context, kid string) error {
 		if err := plan.Apply(ctx, o.db); err != nil {
 			return err
 		}
-		return o.audit(ctx, "key.revoke", kid, nil)
+		return o.audit(ctx, "key.revoked", kid, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("revoke key: %w", err)

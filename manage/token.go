@@ -116,7 +116,7 @@ func (o *Operators) Revoke(ctx context.Context, token string) error {
 			return storage.ErrNotFound
 		}
 		// The head of the digest finds the row again, and gives nothing away.
-		return o.audit(ctx, "token.revoke", digest[:8], map[string]any{"kind": kind, "client_id": client})
+		return o.audit(ctx, "token.revoked", digest[:8], map[string]any{"kind": kind, "client_id": client})
 	})
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)

@@ -67,7 +67,7 @@ func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User
 		if made, err = o.insertUser(ctx, user, hash); err != nil {
 			return err
 		}
-		return o.audit(ctx, "user.create", made.ID.String(), map[string]any{"roles": user.Roles, "verified": user.Verified})
+		return o.audit(ctx, "user.created", made.ID.String(), map[string]any{"roles": user.Roles, "verified": user.Verified})
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, o.whichUser(ctx, user)
@@ -250,7 +250,7 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		if err := o.db.EndSessionsOfUser(ctx, user.ID); err != nil {
 			return err
 		}
-		return o.audit(ctx, "user.set_password", user.ID.String(), nil)
+		return o.audit(ctx, "user.password_set", user.ID.String(), nil)
 	})
 	if err != nil {
 		return fmt.Errorf("set password: %w", err)

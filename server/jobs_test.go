@@ -120,7 +120,7 @@ func TestKeysAreRotatedWhereTheyAreDueAndWrittenDown(t *testing.T) {
 			t.Fatalf("%d events, %v", len(events), err)
 		}
 		for _, event := range events {
-			if event.Action != "key.rotate" || event.Actor != "system" {
+			if event.Action != "key.rotated" || event.Actor != "system" {
 				t.Errorf("%+v", event)
 			}
 		}

@@ -107,7 +107,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.CreateUpstreamAccount(ctx, f.account))
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
 	must(db.AppendAudit(ctx, &storage.AuditEvent{
-		Actor: name, Action: "user.create", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
+		Actor: name, Action: "user.created", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
 	}))
 	return f
 }
