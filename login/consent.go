@@ -34,7 +34,7 @@ func (l *Login) Consent(c *gin.Context) error {
 	}
 	if !v.isAbout(session) {
 		// Nobody is signed in any more, or somebody else. What that needs is not this page's to say.
-		v.backToRequest(c)
+		v.onward(c)
 		return nil
 	}
 	to := v.destination()
@@ -123,7 +123,7 @@ func (l *Login) ConsentPost(c *gin.Context) error {
 		return err
 	}
 	if !v.isAbout(session) {
-		v.backToRequest(c)
+		v.onward(c)
 		return nil
 	}
 	details := map[string]any{"client_id": v.client.ClientID, "scopes": v.scopes()}
@@ -151,6 +151,6 @@ func (l *Login) allow(c *gin.Context, v *visit, user *storage.User, row *storage
 	if err != nil {
 		return tooLate(fmt.Errorf("save consent: %w", err))
 	}
-	v.backToRequest(c)
+	v.onward(c)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -56,18 +57,28 @@ func New(d Deps) *Login {
 const (
 	// paramInteraction names the authorization request that a page is about. Nothing else of it is ever taken from a browser.
 	paramInteraction = "interaction"
+	// paramReturnTo names the page of ours that a person is on the way to who signs in without an application, and paramFresh
+	// says that they are to prove anew who they are.
+	paramReturnTo = "return_to"
+	paramFresh    = "fresh"
 	// paramAction is what a button stands for, where a page has several.
 	paramAction = "action"
 	// accessDenied is the answer to an application whose request the person declined (RFC 6749 §4.1.2.1).
 	accessDenied = "access_denied"
 )
 
-// visit is a request for one of the pages of an authorization request.
+// visit is a request for one of the pages on which a person proves who they are, or agrees to something: on behalf of an
+// authorization request, or, for the login page, of nothing but a page of ours.
 type visit struct {
-	org         *tenant.Org
+	org *tenant.Org
+	// id, interaction and client are those of the authorization request; empty and nil where there is none.
 	id          string
 	interaction *storage.Interaction
 	client      *storage.Client
+	// returnTo is the page of ours that the person is on the way to, when there is no authorization request.
+	returnTo string
+	// fresh is true when that page wants it proven anew who they are, although somebody is signed in.
+	fresh bool
 }
 
 // enter loads what a page is about. An interaction of another browser, another organization or another time is a page that
@@ -93,19 +104,56 @@ func (l *Login) enter(c *gin.Context) (*visit, error) {
 	return &visit{org: org, id: id, interaction: interaction, client: client}, nil
 }
 
-// at is the address of a page, or of the authorization endpoint, for this interaction.
-func (v *visit) at(path string) string {
-	return v.org.BasePath + path + "?" + url.Values{paramInteraction: {v.id}}.Encode()
+// enterAny is enter for the page that has a use without an application too: then it leads to a page of ours.
+func (l *Login) enterAny(c *gin.Context) (*visit, error) {
+	if _, named := c.GetQuery(paramInteraction); named {
+		return l.enter(c)
+	}
+	org, err := tenant.From(c.Request.Context())
+	if err != nil {
+		return nil, err
+	}
+	return &visit{org: org, returnTo: c.Query(paramReturnTo), fresh: c.Query(paramFresh) == "1"}, nil
 }
 
-// backToRequest sends the browser to the authorization endpoint, which knows what comes next. 303, so that what was posted
-// here is not posted there (RFC 9700 §4.12).
-func (v *visit) backToRequest(c *gin.Context) {
-	c.Redirect(http.StatusSeeOther, v.at("/oauth2/authorize"))
+// at is the address of a page, or of the authorization endpoint, for this visit.
+func (v *visit) at(path string) string {
+	query := url.Values{}
+	switch {
+	case v.interaction != nil:
+		query.Set(paramInteraction, v.id)
+	default:
+		query.Set(paramReturnTo, strings.TrimPrefix(web.ReturnTo(v.org, v.returnTo), v.org.BasePath))
+		if v.fresh {
+			query.Set(paramFresh, "1")
+		}
+	}
+	return v.org.BasePath + path + "?" + query.Encode()
+}
+
+// onward sends the browser where it was on the way to: to the authorization endpoint, which knows what comes next, or to a page
+// of ours. 303, so that what was posted here is not posted there (RFC 9700 §4.12).
+func (v *visit) onward(c *gin.Context) {
+	to := web.ReturnTo(v.org, v.returnTo)
+	if v.interaction != nil {
+		to = v.at("/oauth2/authorize")
+	}
+	c.Redirect(http.StatusSeeOther, to)
+}
+
+// facts adds to an audit row which application the visit is for, if it is for any.
+func (v *visit) facts(details map[string]any) map[string]any {
+	if v.client != nil {
+		details["client_id"] = v.client.ClientID
+	}
+	return details
 }
 
 // app is the application as a page shows it.
 func (v *visit) app() web.AppCard {
+	if v.client == nil {
+		return web.AppCard{}
+	}
 	name := v.client.Name
 	if name == "" {
 		name = v.client.ClientID
@@ -131,7 +179,7 @@ func (l *Login) refuse(c *gin.Context, v *visit, event *storage.AuditEvent) erro
 	if err != nil {
 		return tooLate(err)
 	}
-	v.backToRequest(c)
+	v.onward(c)
 	return nil
 }
 

@@ -954,3 +954,44 @@ func TestALostRaceForAnInteractionIsAPage(t *testing.T) {
 		t.Error("nothing becomes something")
 	}
 }
+
+func TestASignInWithoutAnApplicationEndsAtAnAccountPage(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		r := newRoom(t, db)
+		for _, slug := range []string{"default", "acme"} {
+			ctx := r.organization(slug)
+			r.user(ctx, "alice")
+			r.client(ctx, nil)
+			g := r.guest(ctx, nil)
+			want := g.base + "/account/passkeys"
+			if page := g.open("/login?return_to=//evil.example"); page.Status != http.StatusOK || strings.Contains(page.Body, "evil") {
+				t.Fatalf("%d %s", page.Status, page.Body)
+			}
+			asked := func(address string) *formbrowser.Page {
+				return g.press(g.open(address), "login-submit", "username", "alice", "password", rightPassword)
+			}
+			if page := asked("/login?return_to=%2Faccount%2Fpasskeys"); page.URL.String() != want || page.Hops[0].Status != http.StatusSeeOther {
+				t.Errorf("%s, want %s", page.URL, want)
+			}
+			who := g.open("/whoami").Body
+			if who == "nobody" {
+				t.Fatal("nobody is signed in")
+			}
+			// Who is signed in already is not asked, unless the page wants it proven anew.
+			if page := g.open("/login?return_to=%2Faccount%2Fpasskeys"); page.URL.String() != want {
+				t.Errorf("%s, want %s", page.URL, want)
+			}
+			page := g.open("/login?return_to=%2Faccount%2Fpasskeys&fresh=1")
+			if page.Title != "Sign in" || !strings.Contains(page.Body, `value="alice"`) {
+				t.Fatalf("%s %s", page.Title, page.Body)
+			}
+			if cancelled := g.press(page, "login-cancel"); cancelled.URL.String() != g.base+"/account" {
+				t.Errorf("cancelled: %s", cancelled.URL)
+			}
+			page = asked("/login?return_to=%2Faccount%2Fpasskeys&fresh=1")
+			if again := g.open("/whoami").Body; page.URL.String() != want || again != who {
+				t.Errorf("%s as %s, before %s", page.URL, again, who)
+			}
+		}
+	})
+}

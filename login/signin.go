@@ -31,14 +31,21 @@ const amrPassword = "pwd"
 
 // SignIn serves GET /login.
 func (l *Login) SignIn(c *gin.Context) error {
-	v, err := l.enter(c)
+	v, err := l.enterAny(c)
 	if err != nil {
 		return err
 	}
-	page := web.SignInPage{Username: hint(v.interaction.Params)}
 	_, user, err := l.sessions.Current(c)
 	if err != nil {
 		return err
+	}
+	var page web.SignInPage
+	switch {
+	case v.interaction != nil:
+		page.Username = hint(v.interaction.Params)
+	case user != nil && !v.fresh:
+		v.onward(c)
+		return nil
 	}
 	if user != nil {
 		// Asked again, though somebody is signed in: the application wants it proven anew, of them or of whomever it names.
@@ -52,6 +59,7 @@ func (l *Login) SignIn(c *gin.Context) error {
 
 func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignInPage) error {
 	page.Action, page.App = v.at("/login"), v.app()
+	page.Cancel = v.interaction != nil || page.Again
 	page.CSRF = l.sessions.CSRF(c, purposeLogin)
 	return l.pages.Render(c, status, pageLogin, page)
 }
@@ -74,7 +82,7 @@ func (l *Login) SignInPost(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	v, err := l.enter(c)
+	v, err := l.enterAny(c)
 	if err != nil {
 		return err
 	}
@@ -82,6 +90,11 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return err
 	}
 	if form.Get(paramAction) == "cancel" {
+		if v.interaction == nil {
+			v.returnTo = "" // where the fresh proof is not asked for
+			v.onward(c)
+			return nil
+		}
 		return l.refuse(c, v, web.Event(c, web.Anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
 	}
 
@@ -185,9 +198,9 @@ func (l *Login) failed(c *gin.Context, v *visit, given credentials, user *storag
 		target = user.ID.String()
 	}
 	const shown = 16 // characters: enough to tell one from another
-	row := web.Event(c, web.Anonymous, "user.sign_in_failed", target, map[string]any{
-		"client_id": v.client.ClientID, "reason": reason, "login": l.keyring.MAC("audit login", v.org.ID.String(), given.login)[:shown],
-	})
+	row := web.Event(c, web.Anonymous, "user.sign_in_failed", target, v.facts(map[string]any{
+		"reason": reason, "login": l.keyring.MAC("audit login", v.org.ID.String(), given.login)[:shown],
+	}))
 	if err := l.db.AppendAudit(c.Request.Context(), row); err != nil {
 		return fmt.Errorf("audit a failed sign-in: %w", err)
 	}
@@ -202,8 +215,11 @@ func (l *Login) showFailed(c *gin.Context, v *visit, given credentials) error {
 // neither.
 func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *storage.User) error {
 	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), map[string]any{"client_id": v.client.ClientID, "amr": proof.AMR})
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": proof.AMR}))
 	fresh, err := l.start(c.Request.Context(), c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
+		if v.interaction == nil {
+			return nil
+		}
 		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
 	})
 	if errors.Is(err, errSwitchedOff) {
@@ -216,7 +232,7 @@ func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *stor
 		return fmt.Errorf("sign in: %w", err)
 	}
 	l.sessions.Deliver(c, fresh)
-	v.backToRequest(c)
+	v.onward(c)
 	return nil
 }
 

@@ -285,7 +285,7 @@ func TestNoAnswerIsWithoutItsHeaders(t *testing.T) {
 		secure := strings.HasPrefix(house.Base, "https:")
 		for name, r := range map[string]request{
 			"a page":                 {address: "/logged-out"},
-			"an error page":          {address: "/login"},
+			"an error page":          {address: "/consent"},
 			"a redirect":             {address: asked},
 			"a request error":        {address: "/oauth2/authorize"},
 			"a logout":               {address: "/oauth2/logout"},

@@ -17,6 +17,8 @@ type SignInPage struct {
 	Username string
 	// Again is true when somebody is signed in and has to prove it once more.
 	Again bool
+	// Cancel is true when there is something to go back to.
+	Cancel bool
 	// Problem is said above the form: the id of a text, or a sentence.
 	Problem string
 	// Problems of a field are said beside it.

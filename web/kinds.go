@@ -13,7 +13,7 @@ var sampleApp = AppCard{
 // kinds are the pages, by the names of their templates.
 var kinds = map[string]kind{
 	"login": {leaves: true, samples: []Page{
-		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp},
+		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
 	}},

@@ -212,7 +212,7 @@ func TestHeadingsAndControlsAreWherePeopleAndAutomationLookForThem(t *testing.T)
 		title string
 		ids   []string
 	}{
-		{"login", SignInPage{}, "Sign in", []string{"username", "password", "login-submit", "login-cancel"}},
+		{"login", SignInPage{Cancel: true}, "Sign in", []string{"username", "password", "login-submit", "login-cancel"}},
 		{"consent", ConsentPage{}, "Allow access", []string{"consent-allow", "consent-deny"}},
 		{"error", ErrorPage{}, "Request error", nil},
 		{"error", ErrorPage{Heading: TitleLogoutError}, "Sign-out error", nil},

@@ -131,8 +131,22 @@ type Proof struct {
 	ACR string
 }
 
-// ACRPassword is the authentication context of a password alone.
-const ACRPassword = "urn:keizer:acr:1fa" //nolint:gosec // a name, not a password
+// The authentication contexts there are.
+const (
+	// ACRPassword is one factor alone.
+	ACRPassword = "urn:keizer:acr:1fa" //nolint:gosec // a name, not a password
+	// ACRMulti is two different factors, or a passkey that has verified its person, which is two in one.
+	ACRMulti = "urn:keizer:acr:2fa"
+)
+
+// freshProof is how long a proof lets its person change what is sensitive.
+const freshProof = 5 * time.Minute
+
+// Fresh reports whether the person of a session has proven who they are so lately that they may change what is sensitive
+// (S-181). Who has a second factor must have given that too: a password alone is less than what they sign in with.
+func (s *Sessions) Fresh(session *storage.Session, hasSecondFactor bool) bool {
+	return time.Since(session.AuthTime) <= freshProof && (!hasSecondFactor || session.ACR == ACRMulti)
+}
 
 // Fresh is a session that was just begun, and that the browser does not know of yet.
 type Fresh struct {
