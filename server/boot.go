@@ -11,6 +11,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -25,6 +26,7 @@ type House struct {
 	Keys      *keys.Keys
 	Hasher    *password.Hasher
 	Operators *manage.Operators
+	People    *people.People
 	// Applied is how many migrations Boot has applied.
 	Applied int
 
@@ -61,6 +63,7 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	h.Keys = keys.New(h.DB, keys.Options{})
 	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
 	h.Operators = manage.New(h.DB, h.Hasher, h.Log)
+	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Log: h.Log})
 	h.tenants = newTenants(h.DB, h.Cfg.Base(), h.Cfg.RootOrganization)
 	if h.Cfg.Development() {
 		h.Operators = h.Operators.InDevelopment()

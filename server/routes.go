@@ -72,6 +72,7 @@ func (s *Server) routes() http.Handler {
 		group.GET("/consent", page(l.Consent))
 		group.POST("/consent", sameOrigin, page(l.ConsentPost))
 		group.GET("/logged-out", page(p.LoggedOut))
+		s.account.Mount(group, page)
 	}
 	// RFC 8414 §3.1 puts the well-known part before the issuer's path.
 	engine.Match(document, "/.well-known/openid-configuration/o/:"+paramOrg, s.byPath, page(p.Discovery))

@@ -18,6 +18,7 @@ import (
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/login"
+	"github.com/keizer-auth/keizer/login/account"
 	"github.com/keizer-auth/keizer/playground"
 	"github.com/keizer-auth/keizer/provider"
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -43,6 +44,7 @@ type Server struct {
 	pages      *web.Pages
 	provider   *provider.Provider
 	login      *login.Login
+	account    *account.Account
 	playground *playground.Playground // development only
 	handler    http.Handler
 }
@@ -75,6 +77,7 @@ func New(house *House) (*Server, error) {
 		DB: house.DB, Pages: pages, Sessions: sessions, Hasher: house.Hasher, Operators: house.Operators, Log: house.Log,
 		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
+	s.account = account.New(account.Deps{DB: house.DB, People: house.People, Pages: pages, Sessions: sessions, Log: house.Log})
 	if cfg.Development() {
 		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Pages: pages, Log: house.Log, Introspect: house.introspect})
 		if err != nil {

@@ -107,6 +107,13 @@ var trespasses = map[string]trespass{
 	"EndSessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EndSessionsOfUser(ctx, f.user.ID))
 	},
+	"FactorCounts": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.FactorCounts(ctx, f.user.ID)
+		return n.Passkeys + n.Authenticators + n.RecoveryCodes, err
+	},
+	"SessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.SessionsOfUser(ctx, f.user.ID, time.Time{}))
+	},
 	"CreateClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateClient(ctx, &storage.Client{Owned: f.client.Owned, ClientID: "new"}))
 	},
@@ -267,7 +274,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
-	"UseJTI", "ListAudit",
+	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

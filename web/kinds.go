@@ -1,5 +1,7 @@
 package web
 
+import "maps"
+
 // The samples' awkward values: what is longest, what is empty, what would break out of a page if it could.
 const (
 	sampleLong    = "A Name That Somebody Made Considerably Longer Than Anybody Would Have Thought Sensible GmbH & Co. KG"
@@ -11,7 +13,18 @@ var sampleApp = AppCard{
 }
 
 // kinds are the pages, by the names of their templates.
-var kinds = map[string]kind{
+var kinds = allKinds(basicKinds, accountKinds)
+
+func allKinds(areas ...map[string]kind) map[string]kind {
+	all := make(map[string]kind)
+	for _, area := range areas {
+		maps.Copy(all, area)
+	}
+	return all
+}
+
+// basicKinds are the pages of a sign-in and a sign-out.
+var basicKinds = map[string]kind{
 	"login": {leaves: true, samples: []Page{
 		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},

@@ -131,6 +131,8 @@ type frame struct {
 	// Failed puts the bad news first in the title of the window, where a screen reader begins.
 	Failed bool
 	Page   Page
+	// Account is the navigation of an account page.
+	Account *AccountFrame
 
 	texts *messages.Texts
 }
@@ -140,6 +142,9 @@ func (p *Pages) frame(texts *messages.Texts, page Page) *frame {
 	f.Title = f.Say(page.title())
 	if failing, ok := page.(interface{ failed() bool }); ok {
 		f.Failed = failing.failed()
+	}
+	if framed, ok := page.(interface{ account() *AccountFrame }); ok {
+		f.Account = framed.account()
 	}
 	return f
 }

@@ -120,6 +120,9 @@ func (s *Sessions) stored(ctx context.Context, c *gin.Context) (*storage.Session
 	return session, user, nil
 }
 
+// UsedSince is how far back the last use of a session may lie that is not idle.
+func (s *Sessions) UsedSince() time.Time { return time.Now().Add(-s.idle) }
+
 func (s *Sessions) isIdle(session *storage.Session) bool {
 	return time.Since(session.LastUsedAt) > s.idle
 }

@@ -1,0 +1,189 @@
+package account
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/people"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/web"
+)
+
+// Deps is what an Account stands on.
+type Deps struct {
+	DB       *storage.DB
+	People   *people.People
+	Pages    *web.Pages
+	Sessions *web.Sessions
+	Log      *slog.Logger
+}
+
+// Account answers for every organization; which one stands in the context of each request.
+type Account struct {
+	db       *storage.DB
+	people   *people.People
+	pages    *web.Pages
+	sessions *web.Sessions
+	log      *slog.Logger
+}
+
+// New puts an Account together.
+func New(d Deps) *Account {
+	return &Account{db: d.DB, people: d.People, pages: d.Pages, sessions: d.Sessions, log: d.Log}
+}
+
+// Path is where the pages are, below an organization.
+const Path = "/account"
+
+// A handler answers somebody who is signed in.
+type handler func(*gin.Context, *visit) error
+
+// route is a page, or a form that is sent here.
+type route struct {
+	path   string // below Path
+	answer handler
+	// back is the page that a form stands on: where its sender begins again who has to sign in first.
+	back string
+	// fresh is true where a session is not enough: the person must have proven who they are within freshFor.
+	fresh bool
+}
+
+// pages is every page of an account.
+func (a *Account) routesOfPages() []route {
+	return []route{
+		{path: "", answer: a.Overview},
+	}
+}
+
+// routesOfForms is every form. Each is bound to its path, so that the token of one is worth nothing in another.
+func (a *Account) routesOfForms() []route {
+	return []route{
+		{path: "/sign-out", answer: a.SignOut},
+	}
+}
+
+// Mount puts the pages below the group of an organization.
+func (a *Account) Mount(group *gin.RouterGroup, page func(func(*gin.Context) error) gin.HandlerFunc) {
+	sameOrigin := a.pages.SameOrigin()
+	for _, r := range a.routesOfPages() {
+		r.back = r.path
+		group.GET(Path+r.path, page(a.shown(r)))
+	}
+	for _, r := range a.routesOfForms() {
+		group.POST(Path+r.path, sameOrigin, page(a.sent(r)))
+	}
+}
+
+// visit is a request of somebody who is signed in.
+type visit struct {
+	org     *tenant.Org
+	session *storage.Session
+	// user is without the password hash.
+	user    *storage.User
+	factors storage.FactorCounts
+	form    url.Values // of a POST
+}
+
+// at is the address of an account page.
+func (v *visit) at(path string) string { return v.org.BasePath + Path + path }
+
+// enter finds out who asks. It returns nil when nobody is signed in, and has sent the browser to where that can be changed.
+func (a *Account) enter(c *gin.Context, back string) (*visit, error) {
+	ctx := c.Request.Context()
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	session, user, err := a.sessions.Current(c)
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{org: org, session: session, user: user}
+	if session == nil {
+		c.Redirect(http.StatusSeeOther, v.login(back, false))
+		return nil, nil
+	}
+	if v.factors, err = a.db.FactorCounts(ctx, user.ID); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// login is where the person signs in, or proves once more who they are, and comes from to an account page.
+func (v *visit) login(path string, fresh bool) string {
+	query := url.Values{"return_to": {v.at(path)}}
+	if fresh {
+		query.Set("fresh", "1")
+	}
+	return v.org.BasePath + "/login?" + query.Encode()
+}
+
+// freshFor is how long a proof is good for what a stolen session must not be enough for (S-181).
+const freshFor = 5 * time.Minute
+
+// isFresh reports whether the person has proven who they are a moment ago, with everything they can be asked for.
+func (v *visit) isFresh() bool {
+	if time.Since(v.session.AuthTime) > freshFor {
+		return false
+	}
+	return !v.factors.Second() || v.session.ACR == acrTwoFactors
+}
+
+// acrTwoFactors is the authentication context of two factors.
+const acrTwoFactors = "urn:keizer:acr:2fa"
+
+// shown guards a page.
+func (a *Account) shown(r route) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		v, err := a.enter(c, r.back)
+		if err != nil || v == nil {
+			return err
+		}
+		if r.fresh && !v.isFresh() {
+			c.Redirect(http.StatusSeeOther, v.login(r.back, true))
+			return nil
+		}
+		return r.answer(c, v)
+	}
+}
+
+// sent guards a form. One that comes too late, because the proof has grown old over it, changes nothing: its sender is told so,
+// and is shown where to prove it again. What was typed is not kept, for it may be a secret.
+func (a *Account) sent(r route) func(*gin.Context) error {
+	return func(c *gin.Context) error {
+		form, err := web.Form(c)
+		if err != nil {
+			return err
+		}
+		v, err := a.enter(c, r.back)
+		if err != nil || v == nil {
+			return err
+		}
+		v.form = form
+		if err := a.sessions.CheckCSRF(c, form, purpose(r.path)); err != nil {
+			return stale(err, v.at(r.back))
+		}
+		if r.fresh && !v.isFresh() {
+			return &web.Error{Status: http.StatusForbidden, Message: "account.stale", Again: v.login(r.back, true)}
+		}
+		return r.answer(c, v)
+	}
+}
+
+// purpose is what the token of a form is for.
+func purpose(path string) string { return "account" + path }
+
+// form is a form that is sent to a path.
+func (a *Account) form(c *gin.Context, v *visit, path string) web.PostForm {
+	return web.PostForm{Action: v.at(path), CSRF: a.sessions.CSRF(c, purpose(path))}
+}
+
+// frame is what all the pages have around them.
+func (a *Account) frame(c *gin.Context, v *visit, here string) web.AccountFrame {
+	return web.AccountFrame{Base: v.at(""), Here: here, SignOut: a.form(c, v, "/sign-out")}
+}
