@@ -13,11 +13,8 @@ import (
 	"github.com/keizer-auth/keizer/storage"
 )
 
-const (
-	// setupType is the type of a setup link's row.
-	setupType = "operator_setup"
-	setupLife = 24 * time.Hour
-)
+// setupLife is how long a setup link works.
+const setupLife = 24 * time.Hour
 
 // NewSetupLink returns the address under base at which the first operator is made: once, within a day. The links before it
 // end. It is for the organization of ctx; without one for the only organization there is; and if there are none or several,
@@ -34,7 +31,7 @@ func (o *Operators) FurtherSetupLink(ctx context.Context, base string) (string, 
 
 func (o *Operators) setupLink(ctx context.Context, base string, only bool) (string, error) {
 	token := secret.New(secret.Setup)
-	row := storage.VerificationToken{Token: secret.Digest(token), Type: setupType, ExpiresAt: time.Now().Add(setupLife).UTC()}
+	row := storage.VerificationToken{Token: secret.Digest(token), ExpiresAt: time.Now().Add(setupLife).UTC()}
 	org, err := o.setupOrganization(ctx)
 	if err != nil {
 		return "", fmt.Errorf("make setup link: %w", err)
@@ -51,12 +48,12 @@ func (o *Operators) setupLink(ctx context.Context, base string, only bool) (stri
 			return &Conflict{Field: "operator", Message: "there is one already: operators make further ones"}
 		}
 		if only {
-			if err := o.db.EndVerificationTokens(ctx, setupType); err != nil {
+			if err := o.db.EndSetupTokens(ctx); err != nil {
 				return err
 			}
 		}
 		inserted := row
-		if err := o.db.CreateVerificationToken(ctx, &inserted); err != nil || org == nil {
+		if err := o.db.CreateSetupToken(ctx, &inserted); err != nil || org == nil {
 			return err // without an organization there is no audit that it could stand in
 		}
 		return o.audit(within(ctx, org), "setup.link_made", org.Slug, nil)
@@ -94,7 +91,7 @@ func (o *Operators) OpenSetupLink(ctx context.Context, token string) (*storage.O
 	if !secret.Valid(secret.Setup, token) {
 		return nil, fmt.Errorf("open setup link: %w", storage.ErrNotFound)
 	}
-	row, err := o.db.VerificationToken(ctx, secret.Digest(token), setupType)
+	row, err := o.db.SetupToken(ctx, secret.Digest(token))
 	if err != nil {
 		return nil, fmt.Errorf("open setup link: %w", err)
 	}
@@ -154,7 +151,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
 		// Several links, made at the same time, may all be alive. Whoever spends his spends them all, so everybody else has to
 		// wait until this transaction is over, and is too late then.
-		if err := o.db.SpendVerificationTokens(ctx, secret.Digest(token), setupType); err != nil {
+		if err := o.db.SpendSetupTokens(ctx, secret.Digest(token)); err != nil {
 			return err
 		}
 		exists, err := o.db.OperatorExists(ctx)

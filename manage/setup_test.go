@@ -214,15 +214,15 @@ func TestOnlyTheNewestSetupLinkWorksAndOnlyForADay(t *testing.T) {
 				t.Errorf("%q works: %v", token, err)
 			}
 		}
-		row, err := o.db.VerificationToken(t.Context(), secret.Digest(second), "operator_setup")
+		row, err := o.db.SetupToken(t.Context(), secret.Digest(second))
 		must(t, err)
 		if life := time.Until(row.ExpiresAt); life > 24*time.Hour || life < 24*time.Hour-time.Minute || row.Token == second {
 			t.Errorf("it lives for %v", life)
 		}
 		past := secret.New(secret.Setup)
-		must(t, o.db.CreateVerificationToken(t.Context(), &storage.VerificationToken{Token: secret.Digest(past), Type: "operator_setup", ExpiresAt: time.Now().Add(-time.Second)}))
+		must(t, o.db.CreateSetupToken(t.Context(), &storage.VerificationToken{Token: secret.Digest(past), ExpiresAt: time.Now().Add(-time.Second)}))
 		other := secret.New(secret.Setup)
-		must(t, o.db.CreateVerificationToken(t.Context(), &storage.VerificationToken{Token: secret.Digest(other), Type: "password_reset", ExpiresAt: time.Now().Add(time.Hour)}))
+		must(t, o.db.CreateVerificationToken(o.organization(t, "elsewhere"), &storage.VerificationToken{Token: secret.Digest(other), Type: "password_reset", ExpiresAt: time.Now().Add(time.Hour)}))
 		for _, token := range []string{past, other} {
 			if _, _, err := o.CompleteSetup(t.Context(), token, form(1)); !dead(err) {
 				t.Errorf("an expired link, or one for something else, works: %v", err)
@@ -242,8 +242,8 @@ func TestOfManyWhoSetUpAtOnceOneBecomesOperator(t *testing.T) {
 		tokens := []string{o.link(t, t.Context())}
 		for range 3 {
 			token := secret.New(secret.Setup)
-			must(t, o.db.CreateVerificationToken(t.Context(), &storage.VerificationToken{
-				Token: secret.Digest(token), Type: "operator_setup", ExpiresAt: time.Now().Add(time.Hour),
+			must(t, o.db.CreateSetupToken(t.Context(), &storage.VerificationToken{
+				Token: secret.Digest(token), ExpiresAt: time.Now().Add(time.Hour),
 			}))
 			tokens = append(tokens, token)
 		}

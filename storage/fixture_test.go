@@ -16,6 +16,7 @@ import (
 
 // fixture is one of everything that an organization may have.
 type fixture struct {
+	ctx        context.Context // of the organization
 	user       *storage.User
 	client     *storage.Client
 	role       *storage.Role
@@ -40,7 +41,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	hour := time.Now().Add(time.Hour)
 	digest := func() string { return secret.Digest(uuid.NewString()) }
 	f := &fixture{
-		code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
+		ctx: ctx, code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
 		verification: digest(),
 	}
 	f.user = &storage.User{

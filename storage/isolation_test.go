@@ -242,6 +242,36 @@ var trespasses = map[string]trespass{
 	"UseJTI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.UseJTI(ctx, f.client.ClientID, "jti-1", time.Now().Add(minute)))
 	},
+	"CreateVerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateVerificationToken(ctx, &storage.VerificationToken{
+			UserID: &f.user.ID, Token: secret.Digest(uuid.NewString()), Type: storage.PasswordReset, ExpiresAt: time.Now().Add(minute),
+		}))
+	},
+	"VerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.VerificationToken(ctx, f.verification, storage.PasswordReset))
+	},
+	"VerificationTokenOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.VerificationTokenOf(ctx, f.user.ID.String(), storage.PasswordReset))
+	},
+	"VerificationTokens": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.VerificationTokens(ctx, storage.PasswordReset, uuid.Nil, 0))
+	},
+	"SpendVerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendVerificationToken(ctx, f.verification, storage.PasswordReset))
+	},
+	"TryVerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.TryVerificationToken(ctx, f.verification, storage.PasswordReset, 5))
+	},
+	"EndVerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		token, err := db.VerificationToken(f.ctx, f.verification, storage.PasswordReset)
+		if err != nil {
+			return 0, err
+		}
+		return only(db.EndVerificationToken(ctx, token.ID, storage.PasswordReset))
+	},
+	"EndVerificationTokensOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EndVerificationTokensOfUser(ctx, f.user.ID, storage.PasswordReset))
+	},
 	"AppendAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.AppendAudit(ctx, &storage.AuditEvent{Owned: f.user.Owned, Actor: "x", Action: "y"}))
 	},
@@ -275,24 +305,24 @@ var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
+	"UseJTI", "ListAudit", "VerificationTokens", "EndVerificationTokensOfUser",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.
 var asksEverywhere = map[string]string{
-	"Ping":                    "a sign of life",
-	"CreateOrganization":      "there is none yet",
-	"OrganizationByID":        "of a row that says which it belongs to",
-	"OrganizationBySlug":      "it is how the organization of a request is found",
-	"ListOrganizations":       "for operators of the installation",
-	"OperatorExists":          "whether anybody can operate the installation at all",
-	"CreateVerificationToken": "the link that makes the first operator belongs to no organization",
-	"VerificationToken":       "as above",
-	"SpendVerificationToken":  "as above",
-	"SpendVerificationTokens": "as above",
-	"EndVerificationTokens":   "as above",
-	"CheckMasterKey":          "the installation has one master key",
-	"purge":                   "a job",
-	"forgetAnswers":           "a job",
+	"Ping":               "a sign of life",
+	"CreateOrganization": "there is none yet",
+	"OrganizationByID":   "of a row that says which it belongs to",
+	"OrganizationBySlug": "it is how the organization of a request is found",
+	"ListOrganizations":  "for operators of the installation",
+	"OperatorExists":     "whether anybody can operate the installation at all",
+	"CreateSetupToken":   "the link that makes the first operator belongs to no organization",
+	"SetupToken":         "as above",
+	"SpendSetupTokens":   "as above",
+	"EndSetupTokens":     "as above",
+	"CheckMasterKey":     "the installation has one master key",
+	"purge":              "a job",
+	"forgetAnswers":      "a job",
 }
 
 // noQuestion are the exported methods with a context that ask about rows through others, or not at all.
@@ -369,6 +399,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*refresh, err)
 	par, err := db.PAR(ctx, f.par)
 	add(*par, err)
+	verifications, err := db.VerificationTokens(ctx, storage.PasswordReset, uuid.Nil, 0)
+	list(verifications, err)
 	audit, err := db.ListAudit(ctx, 0)
 	list(audit, err)
 	provider, err := db.UpstreamProvider(ctx, f.provider.Name)

@@ -213,10 +213,10 @@ func TestWhatHasEndedIsNotFound(t *testing.T) {
 			{"the sessions of the user end", func(ctx context.Context, f *fixture) error { return db.EndSessionsOfUser(ctx, f.user.ID) },
 				[]string{"session", "access", "access with user", "refresh"}},
 			{"the user is switched off", func(ctx context.Context, f *fixture) error { return db.SetUserActive(ctx, f.user.ID, false) },
-				[]string{"session", "access", "access with user", "refresh"}},
+				[]string{"session", "access", "access with user", "refresh", "verification"}},
 			{"the user is switched off and on", func(ctx context.Context, f *fixture) error {
 				return errors.Join(db.SetUserActive(ctx, f.user.ID, false), db.SetUserActive(ctx, f.user.ID, true))
-			}, []string{"session", "access", "access with user", "refresh"}},
+			}, []string{"session", "access", "access with user", "refresh", "verification"}},
 			{"the user is switched off past Keizer", sqlStep(`UPDATE users SET is_active = FALSE`),
 				[]string{"session", "access", "access with user", "refresh"}},
 			{"the user is neither on nor off", sqlStep(`UPDATE users SET is_active = NULL`),
@@ -253,8 +253,12 @@ func TestWhatHasEndedIsNotFound(t *testing.T) {
 				return db.SpendVerificationToken(ctx, f.verification, "password_reset")
 			},
 				[]string{"verification"}},
-			{"the links are ended", func(ctx context.Context, f *fixture) error { return db.EndVerificationTokens(ctx, "password_reset") }, []string{"verification"}},
-			{"other links are ended", func(ctx context.Context, f *fixture) error { return db.EndVerificationTokens(ctx, "setup") }, nil},
+			{"the links are ended", func(ctx context.Context, f *fixture) error {
+				return db.EndVerificationTokensOfUser(ctx, f.user.ID, storage.EmailCode, storage.PasswordReset)
+			}, []string{"verification"}},
+			{"other links are ended", func(ctx context.Context, f *fixture) error {
+				return db.EndVerificationTokensOfUser(ctx, f.user.ID, storage.EmailCode)
+			}, nil},
 			{"everything is spent that stays to be seen", func(ctx context.Context, f *fixture) error {
 				return errors.Join(db.SpendCode(ctx, f.code), db.SpendRefreshToken(ctx, f.refresh, nil))
 			}, nil},

@@ -225,7 +225,7 @@ func TestRowsThatNameOnlyTheSeedsColumns(t *testing.T) {
 			`INSERT INTO permissions (org_id, name, resource, action) SELECT id, 'p', 'x', 'y' FROM organizations`,
 			`INSERT INTO role_permissions (role_id, permission_id) SELECT roles.id, permissions.id FROM roles, permissions`,
 			`INSERT INTO sessions (user_id, token, expires_at) SELECT id, 'session', '2999-01-01 00:00:00' FROM users`,
-			`INSERT INTO verification_tokens (token, type, expires_at) VALUES ('vt', 'setup', '2999-01-01 00:00:00')`,
+			`INSERT INTO verification_tokens (token, type, expires_at) VALUES ('vt', 'operator_setup', '2999-01-01 00:00:00')`,
 			`INSERT INTO oauth_providers (org_id, name, client_id, client_secret) SELECT id, 'p', 'c', 'not sealed' FROM organizations`,
 			`INSERT INTO oauth_accounts (user_id, provider_id, provider_user_id) SELECT users.id, oauth_providers.id, 'x' FROM users, oauth_providers`,
 		} {
@@ -246,7 +246,7 @@ func TestRowsThatNameOnlyTheSeedsColumns(t *testing.T) {
 		if permissions, err := db.PermissionsOf(ctx, users[0].ID); err != nil || len(permissions) != 1 {
 			t.Errorf("permissions %+v, %v", permissions, err)
 		}
-		if _, err := db.VerificationToken(ctx, "vt", "setup"); err != nil {
+		if _, err := db.SetupToken(ctx, "vt"); err != nil {
 			t.Errorf("verification token: %v", err)
 		}
 		// Without what Keizer adds, nobody signs in by them.

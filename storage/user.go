@@ -112,8 +112,8 @@ func (db *DB) SetPasswordHash(ctx context.Context, id uuid.UUID, hash string) er
 	})
 }
 
-// SetUserActive switches a person on or off. Off ends their sessions and everything granted in their name as well, and
-// those stay ended when the person is switched on again.
+// SetUserActive switches a person on or off. Off ends their sessions, their links and codes, and everything granted in their
+// name as well, and those stay ended when the person is switched on again.
 func (db *DB) SetUserActive(ctx context.Context, id uuid.UUID, active bool) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		err := db.scoped(ctx, writing, "set user active", func(q *query) error {
@@ -121,6 +121,9 @@ func (db *DB) SetUserActive(ctx context.Context, id uuid.UUID, active bool) erro
 				Updates(map[string]any{"is_active": active, "updated_at": q.now}), ErrNotFound)
 		})
 		if err != nil || active {
+			return err
+		}
+		if err := db.EndVerificationTokensOfUser(ctx, id, tokensOfUser...); err != nil {
 			return err
 		}
 		return db.EndSessionsOfUser(ctx, id)
