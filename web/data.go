@@ -1,58 +1,5 @@
 package web
 
-// AppCard is how a page shows the application that a person is on the way to.
-type AppCard struct {
-	Name string
-	// Links of the application; only https ones are shown. Its logo is not: a page of ours fetches nothing from elsewhere, and
-	// shows the initials of the name instead.
-	PolicyURI, TosURI, ClientURI string
-}
-
-// SignInPage is the data of page "login".
-type SignInPage struct {
-	Action string // where its forms go
-	CSRF   string
-	App    AppCard
-	// Username is what the field holds to begin with.
-	Username string
-	// Again is true when somebody is signed in and has to prove it once more.
-	Again bool
-	// Cancel is true when there is something to go back to.
-	Cancel bool
-	// Problem is said above the form: the id of a text, or a sentence.
-	Problem string
-	// Problems of a field are said beside it.
-	UsernameProblem, PasswordProblem string
-}
-
-func (SignInPage) title() string { return "title.login" }
-func (p SignInPage) failed() bool {
-	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != ""
-}
-
-// Scope is a line of the consent page: a description where the scope is one that everybody knows, else its name.
-type Scope struct {
-	Name string
-	// Text and Detail are ids of texts, empty for a scope that only the application can explain.
-	Text, Detail string
-}
-
-// ConsentPage is the data of page "consent".
-type ConsentPage struct {
-	Action string
-	CSRF   string
-	App    AppCard
-	// UserName is whose consent is asked.
-	UserName string
-	Scopes   []Scope
-	// Destination is the host to which the answer goes; for an application on this device it is empty.
-	Destination string
-	// Unverified is true when nothing proves that the application is the one it says it is (RFC 8252 §8.6).
-	Unverified bool
-}
-
-func (ConsentPage) title() string { return "title.consent" }
-
 // ErrorPage is the data of page "error".
 type ErrorPage struct {
 	Heading string // TitleError or TitleLogoutError

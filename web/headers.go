@@ -20,6 +20,9 @@ func (p *Pages) setHeaders(h http.Header, k kind) {
 		sum := sha256.Sum256([]byte(k.script))
 		csp += "; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
+	if k.file != "" {
+		csp += "; script-src 'self'"
+	}
 	h.Set("Content-Security-Policy", csp)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

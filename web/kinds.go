@@ -12,31 +12,20 @@ var sampleApp = AppCard{
 	Name: "Sample", PolicyURI: "https://app.example/privacy", TosURI: "https://app.example/terms", ClientURI: "https://app.example/",
 }
 
-// kinds are the pages, by the names of their templates.
-var kinds = allKinds(basicKinds, accountKinds)
+// kinds are the pages, by the names of their templates: those of this file and those of each area, which stand with their data.
+var kinds = merged(commonKinds, loginKinds, signupKinds, factorKinds, accountKinds, mailboxKinds)
 
-func allKinds(areas ...map[string]kind) map[string]kind {
-	all := make(map[string]kind)
+// merged is all of the areas in one. That no name is there twice is a test's to find out.
+func merged(areas ...map[string]kind) map[string]kind {
+	all := map[string]kind{}
 	for _, area := range areas {
 		maps.Copy(all, area)
 	}
 	return all
 }
 
-// basicKinds are the pages of a sign-in and a sign-out.
-var basicKinds = map[string]kind{
-	"login": {leaves: true, samples: []Page{
-		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true},
-		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
-		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
-	}},
-	"consent": {leaves: true, samples: []Page{
-		ConsentPage{
-			Action: "/consent?interaction=x", CSRF: "t", App: sampleApp, UserName: "alice", Destination: "app.example",
-			Scopes: []Scope{{"openid", "scope.openid", "scope.openid.detail"}, {"address", "scope.address", ""}, {Name: "read"}},
-		},
-		ConsentPage{App: AppCard{Name: sampleHostile}, Unverified: true},
-	}},
+// commonKinds are the pages that everything comes to in the end, or begins with.
+var commonKinds = map[string]kind{
 	"error": {samples: []Page{
 		ErrorPage{},
 		ErrorPage{Heading: TitleLogoutError, Code: "invalid_request", Message: "A sentence.", BackTo: "https://app.example/", Again: "/login"},

@@ -53,6 +53,9 @@ type kind struct {
 	leaves bool
 	// script is the one inline script that the page has.
 	script string
+	// file is the one script of web/static that the page loads, by the name it has there. What the page does without it is
+	// everything that can be done without it.
+	file string
 }
 
 // New parses the templates and executes every one of them with its samples, so that a page that cannot be shown is found
@@ -74,6 +77,11 @@ func New(o Options) (*Pages, error) {
 		return nil, fmt.Errorf("parse the layout: %w", err)
 	}
 	for name, kind := range kinds {
+		if kind.file != "" {
+			if _, err := files.address(kind.file); err != nil {
+				return nil, fmt.Errorf("page %s: %w", name, err)
+			}
+		}
 		page, err := layout.Clone()
 		if err == nil {
 			page, err = page.ParseFS(templateFiles, "templates/"+name+".html")
@@ -84,7 +92,7 @@ func New(o Options) (*Pages, error) {
 		p.templates[name] = page
 		for _, tag := range languages.catalog.Languages() {
 			for i, sample := range kind.samples {
-				if _, err := p.execute(name, p.frame(languages.catalog.In(tag), sample)); err != nil {
+				if _, err := p.execute(name, p.frame(languages.catalog.In(tag), kind, sample)); err != nil {
 					return nil, fmt.Errorf("try sample %d of page %s in %s: %w", i, name, tag, err)
 				}
 			}
@@ -119,6 +127,7 @@ func (p *Pages) functions() template.FuncMap {
 		"initials": initials,
 		"https":    httpsOnly,
 		"script":   func() template.JS { return submitScript },
+		"piece":    piece,
 	}
 }
 
@@ -130,15 +139,18 @@ type frame struct {
 	Title        string
 	// Failed puts the bad news first in the title of the window, where a screen reader begins.
 	Failed bool
+	// Script is where the page's script is served.
+	Script string
 	Page   Page
-	// Account is the navigation of an account page.
+	// Account is the navigation of an account page, and Person whose account it is.
 	Account *AccountFrame
+	Person  string
 
 	texts *messages.Texts
 }
 
-func (p *Pages) frame(texts *messages.Texts, page Page) *frame {
-	f := &frame{Lang: texts.Tag().String(), Dir: direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
+func (p *Pages) frame(texts *messages.Texts, k kind, page Page) *frame {
+	f := &frame{Script: p.static.addresses[k.file], Lang: texts.Tag().String(), Dir: direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
 	f.Title = f.Say(page.title())
 	if failing, ok := page.(interface{ failed() bool }); ok {
 		f.Failed = failing.failed()
@@ -158,8 +170,11 @@ func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error
 	if !ok || reflect.TypeOf(page) != reflect.TypeOf(kind.samples[0]) {
 		return fmt.Errorf("page %s does not show a %T", name, page)
 	}
-	f := p.frame(p.texts(c), page)
+	f := p.frame(p.texts(c), kind, page)
 	f.RequestID = RequestID(c)
+	if f.Account != nil {
+		f.Person = person(c)
+	}
 	org, err := tenant.From(c.Request.Context())
 	if err == nil {
 		f.Organization = org.Name

@@ -28,7 +28,7 @@ type staticFile struct {
 
 // newStatic names the files. Their media types come from here and not from the machine's tables, which differ.
 func newStatic() (*static, error) {
-	types := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 	s := &static{addresses: make(map[string]string), files: make(map[string]staticFile)}
 	entries, err := fs.ReadDir(staticFiles, "static")
 	if err != nil {
