@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -107,6 +108,8 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	}
 	must(db.CreateUpstreamAccount(ctx, f.account))
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
+	must(db.Take(ctx, fixtureLimit, f.user.Email))
+	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))
 	must(db.AppendAudit(ctx, &storage.AuditEvent{
 		Actor: name, Action: "user.created", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
 	}))
@@ -114,6 +117,17 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 }
 
 const minute = time.Minute
+
+// Limits that the fixture uses up.
+var (
+	fixtureLimit   = throttle.Limit{Name: "fixture", Burst: 1, Per: time.Hour}
+	fixtureBackoff = throttle.Backoff{Name: "fixture_turns", Free: 1, First: time.Hour, Most: time.Hour, Forget: 3 * time.Hour}
+)
+
+func isExceeded(err error) bool {
+	var exceeded *throttle.Exceeded
+	return errors.As(err, &exceeded)
+}
 
 func now() time.Time { return time.Now().UTC() }
 

@@ -287,6 +287,19 @@ var trespasses = map[string]trespass{
 			UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-2",
 		}))
 	},
+	// A limit of that name and subject is the stranger's own.
+	"Take": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.Take(ctx, fixtureLimit, f.user.Email))
+	},
+	"GiveBack": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.GiveBack(ctx, fixtureLimit, f.user.Email))
+	},
+	"TakeTurn": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))
+	},
+	"Forgive": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.Forgive(ctx, fixtureBackoff, f.user.Email))
+	},
 	"UpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID))
 	},
@@ -305,7 +318,8 @@ var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
-	"UseJTI", "ListAudit", "VerificationTokens", "EndVerificationTokensOfUser",
+	"VerificationTokens", "EndVerificationTokensOfUser",
+	"Take", "GiveBack", "TakeTurn", "Forgive",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.
@@ -407,6 +421,7 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*provider, err)
 	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID)
 	add(*account, err)
+	add(isExceeded(db.Take(ctx, fixtureLimit, f.user.Email)), isExceeded(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)), nil)
 	return all
 }
 

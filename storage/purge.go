@@ -21,6 +21,8 @@ const (
 	keepAnswers = 10 * time.Minute
 	// keepJTIs outlasts the clocks that are a little off.
 	keepJTIs = time.Minute
+	// keepLimits outlasts a clock that is set forward and back again.
+	keepLimits = time.Hour
 )
 
 // expiring names the tables that rows expire in, their keys, and how long they are kept beyond it. Refresh tokens end with
@@ -37,6 +39,8 @@ var expiring = []struct {
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},
 	{"oauth_grants", "id", keepGrants},
+	{"rate_limits", "org_id, subject", keepLimits},
+	{"devices", "id", 0},
 }
 
 const defaultBatch = 500

@@ -1,12 +1,12 @@
 -- +goose Up
--- How much of each limit is used up (a leaky bucket): level, in thousandths, is what was used when it was last looked at, at changed_at, and it
--- drains from there.
+-- How much of each limit is used up: how often it was used, and until when it is busy, in microseconds since 1970. A leaky
+-- bucket is empty by then; a limit that tightens lets the next try in.
 
 CREATE TABLE rate_limits (
     org_id     uuid NOT NULL,
     subject    text NOT NULL,
-    level      bigint NOT NULL,
-    changed_at timestamp NOT NULL,
+    tries      bigint NOT NULL,
+    busy_until bigint NOT NULL,
     expires_at timestamp NOT NULL,
     PRIMARY KEY (org_id, subject)
 );

@@ -1,0 +1,43 @@
+package throttle
+
+import "time"
+
+// Sign-ins by password. What is counted is what fails: a sign-in that succeeds gives back what it took.
+var (
+	// SignInStrange slows down what is tried on one account from browsers that its owner has not signed in with: ten passwords
+	// in any quarter of an hour, and in the long run one.
+	SignInStrange = Backoff{Name: "sign_in_account", Free: 5, First: time.Second, Most: 15 * time.Minute, Forget: 3 * time.Hour}
+	// SignInDevice is for an account and a browser that its owner has signed in with. Strangers cannot use it up.
+	SignInDevice = Limit{Name: "sign_in_device", Burst: 10, Per: 15 * time.Minute}
+	// SignInNetwork is for an address, SignInOrganization for everybody together.
+	SignInNetwork      = Limit{Name: "sign_in_network", Burst: 20, Per: 5 * time.Minute}
+	SignInOrganization = Limit{Name: "sign_in_organization", Burst: 200, Per: time.Minute}
+)
+
+// Second factors.
+var (
+	// FactorPerson is what a person may get wrong, over all sign-ins and all codes together.
+	FactorPerson = Limit{Name: "factor_person", Burst: 20, Per: time.Hour}
+	// CodesPerson is how many codes a person is sent.
+	CodesPerson = Limit{Name: "codes_person", Burst: 3, Per: time.Hour}
+)
+
+// Mail that a stranger can ask for, to an address and from a network; and accounts that one can ask for.
+var (
+	MailAddress   = Limit{Name: "mail_address", Burst: 3, Per: time.Hour}
+	MailNetwork   = Limit{Name: "mail_network", Burst: 20, Per: time.Hour}
+	SignUpNetwork = Limit{Name: "sign_up_network", Burst: 5, Per: time.Hour}
+)
+
+// LinkNetwork is how many links and codes that open nothing may be tried from a network.
+var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
+
+// ClientNetwork is how many times clients may fail to prove who they are, from one network.
+var ClientNetwork = Limit{Name: "client_network", Burst: 60, Per: time.Minute}
+
+// NoticeEvery is how often the audit tells that a limit is reached, for each subject: once is enough to know, and strangers
+// do not get to fill it.
+const NoticeEvery = 15 * time.Minute
+
+// Notice is the limit of telling of a limit.
+func Notice(limit string) Limit { return Limit{Name: "notice_" + limit, Burst: 1, Per: NoticeEvery} }
