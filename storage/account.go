@@ -2,9 +2,14 @@ package storage
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/identity"
 )
 
 // FactorCounts is how many of each factor a person has, besides a password.
@@ -33,12 +38,28 @@ func (db *DB) FactorCounts(ctx context.Context, userID uuid.UUID) (FactorCounts,
 // SessionsOfUser returns the browsers in which a person is signed in, the one that was used last first; those that were not used
 // since a time are as good as ended.
 func (db *DB) SessionsOfUser(ctx context.Context, userID uuid.UUID, usedSince time.Time) ([]Session, error) {
+	return db.sessionsOfUser(ctx, userID, `last_used_at >= $4`, usedSince)
+}
+
+// SessionOfUser returns a session of a person by its id. One that has ended, or somebody else's, is ErrNotFound.
+func (db *DB) SessionOfUser(ctx context.Context, userID, id uuid.UUID) (*Session, error) {
+	sessions, err := db.sessionsOfUser(ctx, userID, `id = $4`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(sessions) == 0 {
+		return nil, fmt.Errorf("read session of user: %w", ErrNotFound)
+	}
+	return &sessions[0], nil
+}
+
+func (db *DB) sessionsOfUser(ctx context.Context, userID uuid.UUID, condition string, value any) ([]Session, error) {
 	var sessions []Session
 	err := db.scoped(ctx, reading, "list sessions of user", func(q *query) error {
 		sessions = nil
 		rows, err := q.pool.QueryContext(q.ctx, `SELECT id, ip_address, user_agent, auth_time, amr, acr, expires_at, created_at, last_used_at
-			FROM sessions WHERE user_id = $1 AND org_id = $2 AND is_valid = TRUE AND expires_at > $3 AND last_used_at >= $4
-			ORDER BY last_used_at DESC, id LIMIT $5`, userID, q.org, q.now, instant(usedSince), limited(0))
+			FROM sessions WHERE user_id = $1 AND org_id = $2 AND is_valid = TRUE AND expires_at > $3 AND `+condition+`
+			ORDER BY last_used_at DESC, id LIMIT $5`, userID, q.org, q.now, value, limited(0))
 		if err != nil {
 			return err
 		}
@@ -55,4 +76,184 @@ func (db *DB) SessionsOfUser(ctx context.Context, userID uuid.UUID, usedSince ti
 		return rows.Err()
 	})
 	return sessions, err
+}
+
+// LockUser returns a person as User does, and keeps everybody else from changing the row until the transaction ends. What is
+// decided by what stands there is decided once.
+func (db *DB) LockUser(ctx context.Context, id uuid.UUID) (*User, error) {
+	var user *User
+	err := db.InTx(ctx, func(ctx context.Context) error {
+		err := db.scoped(ctx, writing, "lock user", func(q *query) error {
+			return one(ErrNotFound)(q.exec(`UPDATE users SET updated_at = updated_at WHERE id = $1 AND org_id = $2`, id, q.org))
+		})
+		if err != nil {
+			return err
+		}
+		user, err = db.User(ctx, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// UpdateProfile writes what a person is called and says of themselves: user name, full name and metadata. A user name that
+// is another spelling of one that is taken is ErrConflict; one that is none is an error of package identity.
+func (db *DB) UpdateProfile(ctx context.Context, user *User) error {
+	user.UsernameCanonical = nil
+	if user.Username != nil {
+		name, err := identity.Username(*user.Username)
+		if err != nil {
+			return err
+		}
+		user.UsernameCanonical = &name
+	}
+	metadata, err := objectText(user.Metadata)
+	if err != nil {
+		return err
+	}
+	return db.scoped(ctx, writing, "update profile", func(q *query) error {
+		user.UpdatedAt = q.now
+		return one(ErrNotFound)(q.exec(`UPDATE users SET username = $1, username_canonical = $2, full_name = $3, metadata = $4, updated_at = $5
+			WHERE id = $6 AND org_id = $7`,
+			user.Username, user.UsernameCanonical, user.FullName, metadata, q.now, user.ID, q.org))
+	})
+}
+
+// ChangeEmail gives a person another address in place of one that they are known to have; if they have another by now it is
+// ErrNotFound. An address that is another spelling of one that is taken is ErrConflict.
+func (db *DB) ChangeEmail(ctx context.Context, id uuid.UUID, from, to string) error {
+	canonical, err := identity.Email(to)
+	if err != nil {
+		return err
+	}
+	return db.scoped(ctx, writing, "change e-mail address", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE users SET email = $1, email_canonical = $2, is_verified = TRUE, updated_at = $3
+			WHERE id = $4 AND org_id = $5 AND email = $6`, to, canonical, q.now, id, q.org, from))
+	})
+}
+
+// OtherOperator reports whether the organization has an active operator besides a person. Until the transaction ends nobody else
+// gets an answer to the question, so that the last two cannot both go because the other one stays.
+func (db *DB) OtherOperator(ctx context.Context, userID uuid.UUID) (exists bool, err error) {
+	err = db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "look for another operator", func(q *query) error {
+			_, err := q.exec(`UPDATE roles SET description = description WHERE org_id = $1 AND name = $2 AND is_system_role = TRUE`,
+				q.org, OperatorRole)
+			if err != nil {
+				return err
+			}
+			return q.row(`SELECT EXISTS (SELECT 1 FROM roles r JOIN user_roles ur ON ur.role_id = r.id JOIN users u ON u.id = ur.user_id
+				WHERE r.org_id = $1 AND r.name = $2 AND r.is_system_role = TRUE AND u.is_active = TRUE AND u.org_id = $3 AND u.id <> $4)`,
+				q.org, OperatorRole, q.org, userID).Scan(&exists)
+		})
+	})
+	return exists, err
+}
+
+// Application is a client that a person has let in.
+type Application struct {
+	ClientID string
+	// Name is empty when the client is gone.
+	Name string
+	// Scopes are those that were agreed to, and those that it holds.
+	Scopes []string
+	// Since is when it was let in first; LastUsed when it was last given tokens, zero when it holds none.
+	Since, LastUsed time.Time
+}
+
+// ApplicationsOfUser returns the clients that a person has agreed to let in, and those that hold something in their name, by
+// name.
+func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Application, error) {
+	var applications []Application
+	err := db.scoped(ctx, reading, "list applications of user", func(q *query) error {
+		found := make(map[string]*Application)
+		note := func(clientID, name string, scopes []string, since, used time.Time) {
+			a := found[clientID]
+			if a == nil {
+				a = &Application{ClientID: clientID, Name: name, Since: since}
+				found[clientID] = a
+			}
+			if since.Before(a.Since) {
+				a.Since = since
+			}
+			if used.After(a.LastUsed) {
+				a.LastUsed = used
+			}
+			for _, scope := range scopes {
+				if !slices.Contains(a.Scopes, scope) {
+					a.Scopes = append(a.Scopes, scope)
+				}
+			}
+		}
+		for _, statement := range []string{
+			`SELECT c.client_id, o.name, c.scopes, c.created_at, NULL, NULL FROM consents c
+				LEFT JOIN oauth_clients o ON o.org_id = c.org_id AND o.client_id = c.client_id
+				WHERE c.user_id = $1 AND c.org_id = $2 AND c.created_at <= $3`,
+			// The newest refresh token of a family is the one that is not spent: it is as old as the last use.
+			`SELECT g.client_id, o.name, g.scope, g.created_at, g.created_at, r.created_at FROM oauth_grants g
+				LEFT JOIN oauth_clients o ON o.org_id = g.org_id AND o.client_id = g.client_id
+				LEFT JOIN oauth_refresh_tokens r ON r.grant_id = g.id AND r.org_id = g.org_id AND r.spent_at IS NULL
+				WHERE g.user_id = $1 AND g.org_id = $2 AND g.revoked_at IS NULL AND g.expires_at > $3`,
+		} {
+			rows, err := q.pool.QueryContext(q.ctx, statement, userID, q.org, q.now)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var clientID, name string
+				var scopes []string
+				var since, used, again time.Time
+				if err := rows.Scan(&clientID, maybe[string]{&name}, words{&scopes}, &since, maybe[time.Time]{&used}, maybe[time.Time]{&again}); err != nil {
+					return err
+				}
+				note(clientID, name, scopes, since, later(used, again))
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+		}
+		applications = make([]Application, 0, len(found))
+		for _, a := range found {
+			applications = append(applications, *a)
+		}
+		slices.SortFunc(applications, func(a, b Application) int {
+			if n := strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)); n != 0 {
+				return n
+			}
+			return strings.Compare(a.ClientID, b.ClientID)
+		})
+		return nil
+	})
+	return applications, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// AuditOfUser returns what a person has done, and what was done to their account, newest first: the events before one that was
+// returned earlier, or the newest. The person's actor is as package people writes it.
+func (db *DB) AuditOfUser(ctx context.Context, actor string, userID uuid.UUID, before *AuditEvent, limit int) ([]AuditEvent, error) {
+	var events []AuditEvent
+	err := db.scoped(ctx, reading, "list audit events of user", func(q *query) error {
+		at, id := q.now.AddDate(1, 0, 0), uuid.Max
+		if before != nil {
+			at, id = instant(before.CreatedAt), before.ID
+		}
+		// Each half goes by an index of its own, and brings no more than is asked for.
+		const half = `SELECT id FROM (SELECT id FROM audit_events WHERE org_id = ? AND %s = ? AND (created_at < ? OR created_at = ? AND id < ?)
+			ORDER BY created_at DESC, id DESC LIMIT ?) AS %s`
+		statement := "id IN (" + fmt.Sprintf(half, "actor", "own") + " UNION " + fmt.Sprintf(half, "target", "others") + ")"
+		n := limited(limit)
+		events = nil
+		return q.of(&AuditEvent{}).Where(statement, q.org.String(), actor, at, at, id.String(), n, q.org.String(), userID.String(), at, at, id.String(), n).
+			Order("created_at DESC, id DESC").Limit(n).Find(&events).Error
+	})
+	return events, err
 }

@@ -114,6 +114,30 @@ var trespasses = map[string]trespass{
 	"SessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.SessionsOfUser(ctx, f.user.ID, time.Time{}))
 	},
+	"SessionOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.SessionOfUser(ctx, f.user.ID, f.session.ID))
+	},
+	"LockUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.LockUser(ctx, f.user.ID))
+	},
+	"UpdateProfile": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		stolen := *f.user
+		stolen.Username, stolen.FullName = nil, nil
+		return only(db.UpdateProfile(ctx, &stolen))
+	},
+	"ChangeEmail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.ChangeEmail(ctx, f.user.ID, f.user.Email, "stolen@example.com"))
+	},
+	"OtherOperator": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		exists, err := db.OtherOperator(ctx, uuid.Nil)
+		return count(exists), err
+	},
+	"ApplicationsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ApplicationsOfUser(ctx, f.user.ID))
+	},
+	"AuditOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.AuditOfUser(ctx, "user:"+f.user.ID.String(), f.user.ID, nil, 0))
+	},
 	"CreateClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateClient(ctx, &storage.Client{Owned: f.client.Owned, ClientID: "new"}))
 	},
@@ -320,6 +344,7 @@ var unharmed = []string{
 	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive",
+	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

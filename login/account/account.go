@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -49,7 +48,7 @@ type route struct {
 	answer handler
 	// back is the page that a form stands on: where its sender begins again who has to sign in first.
 	back string
-	// fresh is true where a session is not enough: the person must have proven who they are within freshFor.
+	// fresh is true where a session is not enough: the person must have proven who they are lately.
 	fresh bool
 }
 
@@ -116,26 +115,12 @@ func (a *Account) enter(c *gin.Context, back string) (*visit, error) {
 
 // login is where the person signs in, or proves once more who they are, and comes from to an account page.
 func (v *visit) login(path string, fresh bool) string {
-	query := url.Values{"return_to": {v.at(path)}}
+	query := url.Values{"return_to": {Path + path}}
 	if fresh {
 		query.Set("fresh", "1")
 	}
 	return v.org.BasePath + "/login?" + query.Encode()
 }
-
-// freshFor is how long a proof is good for what a stolen session must not be enough for (S-181).
-const freshFor = 5 * time.Minute
-
-// isFresh reports whether the person has proven who they are a moment ago, with everything they can be asked for.
-func (v *visit) isFresh() bool {
-	if time.Since(v.session.AuthTime) > freshFor {
-		return false
-	}
-	return !v.factors.Second() || v.session.ACR == acrTwoFactors
-}
-
-// acrTwoFactors is the authentication context of two factors.
-const acrTwoFactors = "urn:keizer:acr:2fa"
 
 // shown guards a page.
 func (a *Account) shown(r route) func(*gin.Context) error {
@@ -144,7 +129,7 @@ func (a *Account) shown(r route) func(*gin.Context) error {
 		if err != nil || v == nil {
 			return err
 		}
-		if r.fresh && !v.isFresh() {
+		if r.fresh && !a.sessions.Fresh(v.session, v.factors.Second()) {
 			c.Redirect(http.StatusSeeOther, v.login(r.back, true))
 			return nil
 		}
@@ -168,7 +153,7 @@ func (a *Account) sent(r route) func(*gin.Context) error {
 		if err := a.sessions.CheckCSRF(c, form, purpose(r.path)); err != nil {
 			return stale(err, v.at(r.back))
 		}
-		if r.fresh && !v.isFresh() {
+		if r.fresh && !a.sessions.Fresh(v.session, v.factors.Second()) {
 			return &web.Error{Status: http.StatusForbidden, Message: "account.stale", Again: v.login(r.back, true)}
 		}
 		return r.answer(c, v)
