@@ -225,7 +225,7 @@ func TestAConsentDoesNotOutliveThePersonWhoGaveIt(t *testing.T) {
 		if err := house.DB.InteractionConsented(org, secret.Digest(id), []string{"openid"}, time.Now().UTC()); err != nil {
 			t.Fatal(err)
 		}
-		if err := house.DB.EndSession(org, sessionOf(t, house, org, visitor).ID); err != nil {
+		if err := house.DB.EndSession(org, sessionOf(t, house, org, visitor).ID, false); err != nil {
 			t.Fatal(err)
 		}
 		page = visitor.Go(house.At(client.Issuer + "/oauth2/authorize?interaction=" + url.QueryEscape(id)))

@@ -102,7 +102,7 @@ var trespasses = map[string]trespass{
 		return only(db.TouchSession(ctx, f.session.ID, time.Now()))
 	},
 	"EndSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return only(db.EndSession(ctx, f.session.ID))
+		return only(db.EndSession(ctx, f.session.ID, true))
 	},
 	"EndSessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EndSessionsOfUser(ctx, f.user.ID))
@@ -353,6 +353,7 @@ var asksEverywhere = map[string]string{
 	"CreateOrganization": "there is none yet",
 	"OrganizationByID":   "of a row that says which it belongs to",
 	"OrganizationBySlug": "it is how the organization of a request is found",
+	"UpdateOrganization": "for operators, who may be of the installation and not of the organization",
 	"ListOrganizations":  "for operators of the installation",
 	"OperatorExists":     "whether anybody can operate the installation at all",
 	"CreateSetupToken":   "the link that makes the first operator belongs to no organization",

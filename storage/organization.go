@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,37 @@ func (db *DB) OrganizationBySlug(ctx context.Context, slug string) (*Organizatio
 		return nil, err
 	}
 	return &org, nil
+}
+
+// UpdateOrganization writes name and settings of an organization. If it was changed since it was read, that is ErrConflict; else
+// its UpdatedAt is the new one afterwards.
+func (db *DB) UpdateOrganization(ctx context.Context, org *Organization) error {
+	decided, err := objectText(org.Settings)
+	if err != nil {
+		return fmt.Errorf("update organization: %w", err)
+	}
+	var at time.Time
+	err = db.InTx(ctx, func(ctx context.Context) error {
+		return db.everywhere(ctx, writing, "update organization", func(q *query) error {
+			// It is what two who change it at once tell one another apart by, so it never stands still.
+			if at = q.now; !at.After(org.UpdatedAt) {
+				at = instant(org.UpdatedAt.Add(time.Microsecond))
+			}
+			g := q.of(&Organization{}).Where("id = ? AND updated_at = ?", org.ID, org.UpdatedAt).
+				UpdateColumns(map[string]any{"name": org.Name, "settings": decided, "updated_at": at})
+			if g.Error != nil || g.RowsAffected == 1 {
+				return g.Error
+			}
+			if err := q.of(&Organization{}).Where("id = ?", org.ID).Select("id").Take(&Organization{}).Error; err != nil {
+				return err
+			}
+			return ErrConflict
+		})
+	})
+	if err == nil {
+		org.UpdatedAt = at
+	}
+	return err
 }
 
 // ListOrganizations returns organizations in the order of their slugs, those after the given one.

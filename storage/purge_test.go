@@ -266,7 +266,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"UseJTI":            func() error { return db.UseJTI(ctx, "c", uuid.NewString(), end) },
 		"VerificationToken": func() error { _, err := db.VerificationToken(ctx, f.verification, "password_reset"); return err },
 		"ListAudit":         func() error { _, err := db.ListAudit(ctx, 10); return err },
-		"EndSession":        func() error { return db.EndSession(ctx, f.session.ID) },
+		"EndSession":        func() error { return db.EndSession(ctx, f.session.ID, false) },
 		"EndSessionsOfUser": func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
 		"Purge":             func() error { _, err := db.Purge(ctx, now(), 10); return err },
 		"DeleteUser":        func() error { return db.DeleteUser(ctx, f.user.ID) },

@@ -208,7 +208,7 @@ func TestWhatHasEndedIsNotFound(t *testing.T) {
 			gone []string
 		}{
 			{"nothing", func(context.Context, *fixture) error { return nil }, nil},
-			{"the session ends", func(ctx context.Context, f *fixture) error { return db.EndSession(ctx, f.session.ID) },
+			{"the session ends", func(ctx context.Context, f *fixture) error { return db.EndSession(ctx, f.session.ID, false) },
 				[]string{"session", "access", "access with user", "refresh"}},
 			{"the sessions of the user end", func(ctx context.Context, f *fixture) error { return db.EndSessionsOfUser(ctx, f.user.ID) },
 				[]string{"session", "access", "access with user", "refresh"}},
@@ -297,7 +297,7 @@ func TestOfflineAccessOutlivesTheSession(t *testing.T) {
 			must(t, db.CreateGrant(ctx, g))
 			must(t, db.CreateRefreshToken(ctx, &storage.RefreshToken{Digest: digest, GrantID: g.ID, ExpiresAt: now().Add(minute)}))
 		}
-		must(t, db.EndSession(ctx, f.session.ID))
+		must(t, db.EndSession(ctx, f.session.ID, false))
 		for scope, digest := range digests {
 			_, _, err := db.RefreshToken(ctx, digest)
 			if want := slices.Contains(strings.Fields(scope), "offline_access"); want != (err == nil) {
@@ -313,7 +313,7 @@ func TestOfflineAccessOutlivesTheSession(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		must(t, db.EndSession(ctx, f.session.ID)) // again
+		must(t, db.EndSession(ctx, f.session.ID, false)) // again
 	})
 }
 

@@ -99,9 +99,9 @@ func (db *DB) TouchSession(ctx context.Context, id uuid.UUID, at time.Time) erro
 	})
 }
 
-// EndSession signs a person out of one browser: the session, and what was granted in it unless it was asked for to outlive
-// the session (offline_access).
-func (db *DB) EndSession(ctx context.Context, id uuid.UUID) error {
+// EndSession signs a person out of one browser: the session, and what was granted in it. What was asked for to outlive the
+// session (offline_access) does so unless everything is to end.
+func (db *DB) EndSession(ctx context.Context, id uuid.UUID, everything bool) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "end session", func(q *query) error {
 			err := one(ErrNotFound)(q.exec(`UPDATE sessions SET is_valid = FALSE WHERE id = $1 AND org_id = $2`, id, q.org))
@@ -109,7 +109,7 @@ func (db *DB) EndSession(ctx context.Context, id uuid.UUID) error {
 				return err
 			}
 			_, err = q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE session_id = $2 AND org_id = $3 AND revoked_at IS NULL
-				AND ' ' || scope || ' ' NOT LIKE '% offline_access %'`, q.now, id, q.org)
+				AND ($4 OR ' ' || scope || ' ' NOT LIKE '% offline_access %')`, q.now, id, q.org, everything)
 			return err
 		})
 	})

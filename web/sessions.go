@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 type SessionOptions struct {
 	// Secure is true when browsers come over https.
 	Secure bool
-	// IdleTimeout ends a session that nobody uses, AbsoluteTimeout every session.
+	// IdleTimeout ends a session that nobody uses, AbsoluteTimeout every session, where the organization has not decided otherwise.
 	IdleTimeout, AbsoluteTimeout time.Duration
 }
 
@@ -31,7 +32,6 @@ type Sessions struct {
 	keyring        *seal.Keyring
 	jar            jar
 	idle, absolute time.Duration
-	touchEvery     time.Duration
 }
 
 const (
@@ -56,9 +56,14 @@ const (
 func NewSessions(db *storage.DB, keyring *seal.Keyring, o SessionOptions) *Sessions {
 	return &Sessions{
 		db: db, keyring: keyring, jar: jar{o.Secure}, idle: o.IdleTimeout, absolute: o.AbsoluteTimeout,
-		// An idle time of a few minutes must not be used up by not having been noted.
-		touchEvery: min(touchEvery, o.IdleTimeout/4),
 	}
+}
+
+// lifetimes are how long somebody stays signed in to an organization: without using the session, and at all.
+func (s *Sessions) lifetimes(org *tenant.Org) (idle, absolute time.Duration) {
+	decided := org.Decided().Sessions
+	idle, absolute = cmp.Or(time.Duration(decided.Idle), s.idle), cmp.Or(time.Duration(decided.Absolute), s.absolute)
+	return min(idle, absolute), absolute
 }
 
 // signedIn is what is remembered of a request's session.
@@ -80,11 +85,12 @@ func (s *Sessions) Current(c *gin.Context) (*storage.Session, *storage.User, err
 	if err != nil {
 		return nil, nil, err
 	}
-	if session != nil && s.isIdle(session) {
+	if session != nil && s.isOver(session, orgOf(c)) {
 		session, user = nil, nil
 	}
 	if session != nil {
-		if now := time.Now().UTC(); now.Sub(session.LastUsedAt) >= s.touchEvery {
+		idle, _ := s.lifetimes(orgOf(c))
+		if now := time.Now().UTC(); now.Sub(session.LastUsedAt) >= noteEvery(idle) {
 			err := s.db.TouchSession(ctx, session.ID, now)
 			switch {
 			case errors.Is(err, storage.ErrNotFound):
@@ -100,7 +106,7 @@ func (s *Sessions) Current(c *gin.Context) (*storage.Session, *storage.User, err
 	return session, user, nil
 }
 
-// stored returns the session that the cookie names, an idle one too, or nils.
+// stored returns the session that the cookie names, one that is over by its lifetimes too, or nils.
 func (s *Sessions) stored(ctx context.Context, c *gin.Context) (*storage.Session, *storage.User, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
@@ -120,11 +126,20 @@ func (s *Sessions) stored(ctx context.Context, c *gin.Context) (*storage.Session
 	return session, user, nil
 }
 
-// UsedSince is how far back the last use of a session may lie that is not idle.
-func (s *Sessions) UsedSince() time.Time { return time.Now().Add(-s.idle) }
+// UsedSince is how far back the last use of a session of the organization may lie that is not idle.
+func (s *Sessions) UsedSince(org *tenant.Org) time.Time {
+	idle, _ := s.lifetimes(org)
+	return time.Now().Add(-idle)
+}
 
-func (s *Sessions) isIdle(session *storage.Session) bool {
-	return time.Since(session.LastUsedAt) > s.idle
+// noteEvery is how often use is noted: an idle time of a few minutes must not be used up by not having been.
+func noteEvery(idle time.Duration) time.Duration { return min(touchEvery, idle/4) }
+
+// isOver reports whether a session has lasted too long, by what the organization decides now: lifetimes that are made shorter hold
+// for the sessions that there are.
+func (s *Sessions) isOver(session *storage.Session, org *tenant.Org) bool {
+	idle, absolute := s.lifetimes(org)
+	return time.Since(session.LastUsedAt) > idle || time.Since(session.AuthTime) > absolute
 }
 
 // Proof says how and when a person has just proven who they are (OpenID Connect Core 1.0 §2, RFC 8176).
@@ -167,6 +182,7 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	if err != nil {
 		return nil, err
 	}
+	_, absolute := s.lifetimes(org)
 	token := secret.New(secret.Session)
 	fresh := &Fresh{User: user, cookie: s.jar.cookie(cookieSession, org, token, 0)}
 
@@ -174,10 +190,10 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	if err != nil {
 		return nil, err
 	}
-	if previous != nil && previous.UserID == user.ID && !s.isIdle(previous) {
+	if previous != nil && previous.UserID == user.ID && !s.isOver(previous, org) {
 		renewed := *previous
 		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), later(proof.At, previous.AuthTime), proof.AMR, proof.ACR
-		renewed.ExpiresAt, renewed.LastUsedAt = proof.At.Add(s.absolute), proof.At
+		renewed.ExpiresAt, renewed.LastUsedAt = proof.At.Add(absolute), proof.At
 		err := s.db.RenewSession(ctx, &renewed)
 		if err == nil {
 			fresh.Session = &renewed
@@ -196,7 +212,7 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	address := c.ClientIP()
 	fresh.Session = &storage.Session{
 		UserID: user.ID, Token: secret.Digest(token), IPAddress: &address, UserAgent: userAgent(c.Request),
-		AuthTime: proof.At, AMR: proof.AMR, ACR: proof.ACR, ExpiresAt: proof.At.Add(s.absolute), LastUsedAt: proof.At,
+		AuthTime: proof.At, AMR: proof.AMR, ACR: proof.ACR, ExpiresAt: proof.At.Add(absolute), LastUsedAt: proof.At,
 	}
 	if err := s.db.CreateSession(ctx, fresh.Session); err != nil {
 		return nil, fmt.Errorf("create session: %w", err)
@@ -261,8 +277,12 @@ func (s *Sessions) End(c *gin.Context, clientID string) error {
 
 // end ends a session and writes it down. That it has ended meanwhile is no error, and no event.
 func (s *Sessions) end(ctx context.Context, event *storage.AuditEvent, session *storage.Session) error {
-	err := s.db.InTx(ctx, func(ctx context.Context) error {
-		if err := s.db.EndSession(ctx, session.ID); err != nil {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.db.InTx(ctx, func(ctx context.Context) error {
+		if err := s.db.EndSession(ctx, session.ID, org.Decided().Sessions.EndTokens); err != nil {
 			return err
 		}
 		return s.db.AppendAudit(ctx, event)

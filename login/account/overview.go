@@ -13,7 +13,7 @@ import (
 
 // Overview serves GET /account.
 func (a *Account) Overview(c *gin.Context, v *visit) error {
-	sessions, err := a.db.SessionsOfUser(c.Request.Context(), v.user.ID, a.sessions.UsedSince())
+	sessions, err := a.db.SessionsOfUser(c.Request.Context(), v.user.ID, a.sessions.UsedSince(v.org))
 	if err != nil {
 		return err
 	}
