@@ -14,6 +14,8 @@ import (
 var (
 	// ErrEmail: the text is no e-mail address that mail could be sent to and told apart.
 	ErrEmail = errors.New("not a usable e-mail address")
+	// ErrDomain: the text is no domain that mail could be sent to.
+	ErrDomain = errors.New("not a usable mail domain")
 	// ErrUsername: the text cannot be a user name.
 	ErrUsername = errors.New("not a usable user name")
 )
@@ -54,6 +56,18 @@ func Email(address string) (string, error) {
 		return "", ErrEmail
 	}
 	return string(lower) + "@" + host, nil
+}
+
+// Domain returns the canonical form of a mail domain: what stands behind the @ of canonical addresses there.
+func Domain(domain string) (string, error) {
+	if len(domain) > maxEmail {
+		return "", ErrDomain
+	}
+	canonical, err := canonicalHost(domain)
+	if err != nil {
+		return "", ErrDomain
+	}
+	return canonical, nil
 }
 
 // lookup is how a resolver would be asked for a host, without exceptions.

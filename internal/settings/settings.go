@@ -43,7 +43,7 @@ type SignUp struct {
 	Domains []string `json:"domains,omitempty"`
 	// Fields says what is asked for besides e-mail address and password: "username", "name", each "required", "optional" or,
 	// when it does not stand here, not at all.
-	Fields map[string]string `json:"fields,omitempty"`
+	Fields map[string]string `json:"fields"`
 }
 
 // Who must have a second factor.
@@ -92,7 +92,7 @@ func Default() *Settings {
 type Duration time.Duration
 
 // MarshalText implements encoding.TextMarshaler.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+func (d Duration) MarshalText() ([]byte, error) { return []byte(shortest(time.Duration(d))), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
@@ -101,11 +101,31 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Parse reads the column settings. What does not stand there is as in Default; no settings at all are the defaults.
+// Parse reads the column settings. What does not stand there is as in Default; no settings at all are the defaults. Members that are
+// not known are passed over: while replicas are replaced one by one, a newer one may have written them. But a choice that is not known
+// is refused, since nobody can tell what it would forbid.
 func Parse(stored map[string]any) (*Settings, error) {
+	s, err := read(stored)
+	if err != nil {
+		return nil, err
+	}
+	var c complaints
+	s.choices(&c)
+	if err := c.err(); err != nil {
+		return nil, fmt.Errorf("read the settings of an organization: %w", err)
+	}
+	return s, nil
+}
+
+func read(stored map[string]any) (*Settings, error) {
 	s := Default()
 	if len(stored) == 0 {
 		return s, nil
+	}
+	if signUp, ok := stored["sign_up"].(map[string]any); ok {
+		if _, ok := signUp["fields"]; ok {
+			s.SignUp.Fields = nil // these instead of those
+		}
 	}
 	text, err := json.Marshal(stored)
 	if err == nil {

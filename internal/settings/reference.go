@@ -1,0 +1,69 @@
+package settings
+
+import "encoding/json"
+
+// A Member is one thing that can be decided, for people to read.
+type Member struct {
+	Path    string
+	Type    string
+	Default string
+	Meaning string
+}
+
+// Reference returns every member in the order in which it is explained.
+func Reference() []Member {
+	known, defaults := members(), flat()
+	all := make([]Member, 0, len(meanings))
+	for _, m := range meanings {
+		kind := known[m.path]
+		all = append(all, Member{m.path, [...]string{"text", "true or false", "list", "duration"}[kind], defaults[m.path], m.meaning})
+	}
+	return all
+}
+
+// flat are the defaults as they would be written.
+func flat() map[string]string {
+	object, err := Default().Map()
+	if err != nil {
+		return nil
+	}
+	out := make(map[string]string)
+	flatten("", object, out)
+	return out
+}
+
+func flatten(prefix string, object map[string]any, out map[string]string) {
+	for name, value := range object {
+		switch v := value.(type) {
+		case map[string]any:
+			flatten(prefix+name+".", v, out)
+		case string:
+			out[prefix+name] = v
+		default:
+			text, _ := json.Marshal(v) // it came from JSON
+			out[prefix+name] = string(text)
+		}
+	}
+}
+
+var meanings = []struct{ path, meaning string }{
+	{"language", "What people are spoken to in of whom nothing else is known, as a language tag; empty is English."},
+	{"branding.accent", "The colour of buttons and links, `#rrggbb`; empty is Keizer's own."},
+	{"branding.logo", "The digest of the picture that the pages show. `--logo FILE` sets it; empty shows the initials."},
+	{"branding.terms_uri", "The terms of use, an https address that the pages link to."},
+	{"branding.policy_uri", "The privacy policy, likewise."},
+	{"branding.support_uri", "Where people find help, likewise."},
+	{"sign_up.mode", "Who may make an account: `closed` (nobody), `invitation` (who was invited) or `open` (everybody)."},
+	{"sign_up.domains", "The mail domains that an open sign-up is for; none means any. Who was invited may come from anywhere."},
+	{"sign_up.fields.name", "Whether sign-up asks for a name: `required`, `optional`, or unset for not at all."},
+	{"sign_up.fields.username", "Whether sign-up asks for a user name, likewise."},
+	{"second_factor.require", "Who must prove more than a password: `nobody`, `roles` (who has one of `second_factor.roles`) or `everyone`."},
+	{"second_factor.roles", "Roles of the organization, for `second_factor.require`."},
+	{"second_factor.email_code", "Whether a code by mail is taken for a second factor."},
+	{"second_factor.remember", "For how long a browser that gave a second factor need not again, at most 2160h; 0 is never."},
+	{"sessions.idle", "After how long without use a session ends, at least 1m; unset is `session.idle_timeout`."},
+	{"sessions.absolute", "After how long every session ends, not less than `sessions.idle`; unset is `session.absolute_timeout`."},
+	{"sessions.end_tokens", "Whether the end of a session ends every token given in it, those for offline access too."},
+	{"mail.from_name", "The name that mail comes from; empty is the organization's."},
+	{"mail.reply_to", "The address that answers to mail go to; empty is nowhere."},
+}

@@ -1,0 +1,239 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/messages"
+)
+
+// A Complaint is what is wrong with one member.
+type Complaint struct {
+	Path    string // "sign_up.mode"
+	Message string
+}
+
+func (c *Complaint) Error() string { return c.Path + ": " + c.Message }
+
+// Complaints returns everything that an error of this package complains of, or nil.
+func Complaints(err error) (all []*Complaint) {
+	if one := (*Complaint)(nil); errors.As(err, &one) {
+		all = append(all, one)
+	}
+	var several interface{ Unwrap() []error }
+	if errors.As(err, &several) {
+		all = nil
+		for _, one := range several.Unwrap() {
+			all = append(all, Complaints(one)...)
+		}
+	}
+	return all
+}
+
+type complaints []error
+
+func (c *complaints) add(path, format string, a ...any) {
+	*c = append(*c, &Complaint{path, fmt.Sprintf(format, a...)})
+}
+
+// err is everything complained of, in the order of the paths.
+func (c *complaints) err() error {
+	slices.SortStableFunc(*c, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(*c...)
+}
+
+// Bounds.
+const (
+	minute      = time.Minute
+	day         = 24 * time.Hour
+	maxRemember = 90 * day
+	maxSession  = 365 * day
+	maxDomains  = 1000
+	maxRoles    = 100
+	maxLink     = 2048 // bytes
+	maxFrom     = 100  // characters
+)
+
+var (
+	accent = regexp.MustCompile(`^#[0-9a-f]{6}$`)
+	digest = regexp.MustCompile(`^[0-9A-Za-z_-]{16,128}$`)
+)
+
+// Validate brings s into its canonical form and says everything that is wrong with it. That roles exist is for whoever knows them.
+func (s *Settings) Validate() error {
+	var c complaints
+	s.choices(&c)
+	s.language(&c)
+	s.Branding.validate(&c)
+	s.SignUp.validate(&c)
+	s.SecondFactor.validate(&c)
+	s.Sessions.validate(&c)
+	s.Mail.validate(&c)
+	return c.err()
+}
+
+// choices complains of words that are not known.
+func (s *Settings) choices(c *complaints) {
+	oneOf(c, "sign_up.mode", s.SignUp.Mode, SignUpClosed, SignUpInvitation, SignUpOpen)
+	oneOf(c, "second_factor.require", s.SecondFactor.Require, RequireNobody, RequireRoles, RequireEveryone)
+	for _, name := range slices.Sorted(maps.Keys(s.SignUp.Fields)) {
+		oneOf(c, "sign_up.fields."+name, s.SignUp.Fields[name], "required", "optional")
+	}
+}
+
+func oneOf(c *complaints, path, value string, choices ...string) {
+	if !slices.Contains(choices, value) {
+		c.add(path, "it must be one of %s", strings.Join(choices, ", "))
+	}
+}
+
+func (s *Settings) language(c *complaints) {
+	if s.Language == "" {
+		return
+	}
+	catalog, err := messages.Load()
+	if err != nil {
+		c.add("language", "the texts cannot be read: %v", err)
+		return
+	}
+	var known []string
+	for _, tag := range catalog.Languages() {
+		if strings.EqualFold(tag.String(), s.Language) {
+			s.Language = tag.String()
+			return
+		}
+		known = append(known, tag.String())
+	}
+	c.add("language", "there are texts in %s only", strings.Join(known, ", "))
+}
+
+func (b *Branding) validate(c *complaints) {
+	b.Accent = strings.ToLower(b.Accent)
+	if b.Accent != "" && !accent.MatchString(b.Accent) {
+		c.add("branding.accent", "it must be a colour in the form #rrggbb")
+	}
+	if b.Logo != "" && !digest.MatchString(b.Logo) {
+		c.add("branding.logo", "it must be the digest of a picture")
+	}
+	for path, link := range map[string]string{
+		"branding.terms_uri": b.TermsURI, "branding.policy_uri": b.PolicyURI, "branding.support_uri": b.SupportURI,
+	} {
+		if link != "" {
+			checkLink(c, path, link)
+		}
+	}
+}
+
+func checkLink(c *complaints, path, link string) {
+	u, err := url.Parse(link)
+	switch {
+	case len(link) > maxLink:
+		c.add(path, "it must have at most %d characters", maxLink)
+	case strings.ContainsFunc(link, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }):
+		c.add(path, "it has characters that an address cannot have")
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
+		c.add(path, "it must be an https address")
+	case u.User != nil:
+		c.add(path, "it must not hold a user name")
+	}
+}
+
+func (s *SignUp) validate(c *complaints) {
+	for _, name := range slices.Sorted(maps.Keys(s.Fields)) {
+		if name != "username" && name != "name" {
+			c.add("sign_up.fields."+name, "there is no such field; there are username and name")
+		}
+	}
+	if len(s.Domains) > maxDomains {
+		c.add("sign_up.domains", "there may be at most %d", maxDomains)
+		return
+	}
+	var canonical []string
+	for _, domain := range s.Domains {
+		name, err := identity.Domain(domain)
+		if err != nil {
+			c.add("sign_up.domains", "%q is not a mail domain", domain)
+			continue
+		}
+		if !slices.Contains(canonical, name) {
+			canonical = append(canonical, name)
+		}
+	}
+	s.Domains = canonical
+}
+
+func (f *SecondFactor) validate(c *complaints) {
+	switch {
+	case len(f.Roles) > maxRoles:
+		c.add("second_factor.roles", "there may be at most %d", maxRoles)
+	case f.Require == RequireRoles && len(f.Roles) == 0:
+		c.add("second_factor.roles", "there must be one at least, where second_factor.require is %s", RequireRoles)
+	}
+	for _, role := range f.Roles {
+		if role == "" || unprintable(role) {
+			c.add("second_factor.roles", "%q cannot be the name of a role", role)
+		}
+	}
+	between(c, "second_factor.remember", f.Remember, 0, maxRemember)
+}
+
+func (s *Sessions) validate(c *complaints) {
+	if s.Idle != 0 {
+		between(c, "sessions.idle", s.Idle, minute, maxSession)
+	}
+	if s.Absolute != 0 {
+		between(c, "sessions.absolute", s.Absolute, max(minute, time.Duration(s.Idle)), maxSession)
+	}
+}
+
+// between bounds a duration. Fractions of a second would be noise.
+func between(c *complaints, path string, d Duration, least, most time.Duration) {
+	switch value := time.Duration(d); {
+	case value < least || value > most:
+		c.add(path, "it must be between %s and %s", shortest(least), shortest(most))
+	case value%time.Second != 0:
+		c.add(path, "it must be whole seconds")
+	}
+}
+
+func (m *Mail) validate(c *complaints) {
+	switch {
+	case unprintable(m.FromName):
+		c.add("mail.from_name", "it must be one line of text, without control characters")
+	case utf8.RuneCountInString(m.FromName) > maxFrom:
+		c.add("mail.from_name", "it must have at most %d characters", maxFrom)
+	}
+	if m.ReplyTo != "" {
+		if _, err := identity.Email(m.ReplyTo); err != nil {
+			c.add("mail.reply_to", "%v", err)
+		}
+	}
+}
+
+// unprintable reports whether a text holds what is no text, or what would turn it around.
+func unprintable(text string) bool {
+	return !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+	})
+}
+
+// shortest writes a duration as people do: 1m, not 1m0s.
+func shortest(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
