@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/visitor"
@@ -15,23 +16,25 @@ import (
 
 // Deps is what People stands on.
 type Deps struct {
-	DB      *storage.DB
-	Hasher  *password.Hasher
-	Keyring *seal.Keyring
-	Log     *slog.Logger
+	DB       *storage.DB
+	Hasher   *password.Hasher
+	Keyring  *seal.Keyring
+	Composer *mail.Composer
+	Log      *slog.Logger
 }
 
 // People does what people ask for themselves, in the organization of the context. It is safe for concurrent use.
 type People struct {
-	db      *storage.DB
-	hasher  *password.Hasher
-	keyring *seal.Keyring
-	log     *slog.Logger
+	db       *storage.DB
+	hasher   *password.Hasher
+	keyring  *seal.Keyring
+	composer *mail.Composer
+	log      *slog.Logger
 }
 
 // New puts a People together.
 func New(d Deps) *People {
-	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, log: d.Log}
+	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, composer: d.Composer, log: d.Log}
 }
 
 // Anonymous is the actor of what nobody has proven to have done.

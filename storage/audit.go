@@ -40,17 +40,3 @@ func (db *DB) ListAudit(ctx context.Context, limit int) ([]AuditEvent, error) {
 	})
 	return events, err
 }
-
-// Outbox is something to be delivered after the transaction that asked for it: mail, a notice to another system.
-type Outbox struct {
-	ID uuid.UUID `gorm:"column:id;primaryKey"`
-	Owned
-	Kind          string     `gorm:"column:kind"`
-	Payload       []byte     `gorm:"column:payload"`
-	Attempts      int        `gorm:"column:attempts"`
-	NextAttemptAt time.Time  `gorm:"column:next_attempt_at"`
-	DeliveredAt   *time.Time `gorm:"column:delivered_at"`
-	CreatedAt     time.Time  `gorm:"column:created_at"`
-}
-
-func (Outbox) TableName() string { return "outbox" }

@@ -48,13 +48,15 @@ type DB struct {
 	builder *gorm.DB
 	// patience is how long one call waits for the database.
 	patience time.Duration
+	// mailed is told when mail has been put into the outbox by this process.
+	mailed chan struct{}
 	// migrating opens a handle whose statements may take long.
 	migrating func() (*sql.DB, error)
 }
 
 // Open connects to a database. It does not migrate it.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	db := &DB{ring: o.Keyring, log: o.Log}
+	db := &DB{ring: o.Keyring, log: o.Log, mailed: make(chan struct{}, 1)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -298,6 +300,8 @@ func pause(ctx context.Context, attempt int) bool {
 type transaction struct {
 	db *DB
 	tx *sql.Tx
+	// mailed is true when mail was put into the outbox: once that is committed, whoever delivers it is told.
+	mailed bool
 	// fault is the last failure of the database itself inside the transaction. It is kept because the code in between may
 	// make something else of the error it was given, and a database that is away must never pass for a refusal.
 	fault *unavailable
@@ -373,6 +377,12 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 	committed = true
 	if err := bounded(t.tx.Commit); err != nil {
 		return fmt.Errorf("commit transaction: %w", err)
+	}
+	if t.mailed {
+		select {
+		case db.mailed <- struct{}{}:
+		default: // told, and not looked yet
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/storage"
@@ -27,6 +28,7 @@ type fixture struct {
 	key        *storage.SigningKey
 	provider   *storage.UpstreamProvider
 	account    *storage.UpstreamAccount
+	mail       *storage.Mail // claimed
 
 	code, access, ownAccess, refresh, interaction, par, verification string // digests
 }
@@ -110,6 +112,10 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
 	must(db.Take(ctx, fixtureLimit, f.user.Email))
 	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))
+	must(db.EnqueueMail(ctx, &f.user.ID, &mail.Message{Kind: mail.PasswordReset, To: f.user.Email, Link: "https://id.example/mail-canary"}))
+	claimed, err := db.ClaimMail(ctx, hour, 1)
+	must(err)
+	f.mail = &claimed[0]
 	must(db.AppendAudit(ctx, &storage.AuditEvent{
 		Actor: name, Action: "user.created", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
 	}))

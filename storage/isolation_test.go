@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
@@ -300,6 +301,12 @@ var trespasses = map[string]trespass{
 		return only(db.AppendAudit(ctx, &storage.AuditEvent{Owned: f.user.Owned, Actor: "x", Action: "y"}))
 	},
 	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return rows(db.ListAudit(ctx, 0)) },
+	"EnqueueMail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EnqueueMail(ctx, &f.user.ID, &mail.Message{Kind: mail.PasswordChange, To: f.user.Email}))
+	},
+	"AbandonMail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.AbandonMail(ctx, f.mail, "given up"))
+	},
 	"CreateUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateUpstreamProvider(ctx, &storage.UpstreamProvider{Owned: f.user.Owned, Name: "new"}))
 	},
@@ -363,6 +370,13 @@ var asksEverywhere = map[string]string{
 	"CheckMasterKey":     "the installation has one master key",
 	"purge":              "a job",
 	"forgetAnswers":      "a job",
+	"ClaimMail":          "a job delivers the mail of all",
+	"MailDelivered":      "as above",
+	"PostponeMail":       "as above",
+	"ReleaseMail":        "as above",
+	"RetryMail":          "for operators of the installation, who have one mail server",
+	"ListMail":           "as above",
+	"MailByID":           "as above",
 }
 
 // noQuestion are the exported methods with a context that ask about rows through others, or not at all.

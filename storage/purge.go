@@ -19,6 +19,10 @@ const (
 	keepVerificationTokens = 24 * time.Hour
 	// keepAnswers outlasts every window in which a spent refresh token is answered again.
 	keepAnswers = 10 * time.Minute
+	// keepMail is for the mailbox of development, and for whoever asks whether a mail has left.
+	keepMail = 24 * time.Hour
+	// keepAbandonedMail lets an operator see what was never delivered, and try again.
+	keepAbandonedMail = 30 * 24 * time.Hour
 	// keepJTIs outlasts the clocks that are a little off.
 	keepJTIs = time.Minute
 	// keepLimits outlasts a clock that is set forward and back again.
@@ -52,17 +56,25 @@ func (db *DB) Purge(ctx context.Context, now time.Time, batch int) (deleted int6
 	if batch <= 0 {
 		batch = defaultBatch
 	}
-	for _, e := range expiring {
+	all := func(table, key, column string, before time.Time) error {
 		for {
-			n, err := db.purge(ctx, e.table, e.key, now.Add(-e.keep), batch)
+			n, err := db.purge(ctx, table, key, column, before, batch)
 			deleted += n
-			if err != nil {
-				return deleted, err
-			}
-			if n < int64(batch) {
-				break
+			if err != nil || n < int64(batch) {
+				return err
 			}
 		}
+	}
+	for _, e := range expiring {
+		if err := all(e.table, e.key, "expires_at", now.Add(-e.keep)); err != nil {
+			return deleted, err
+		}
+	}
+	if err := all("outbox", "id", "delivered_at", now.Add(-keepMail)); err != nil {
+		return deleted, err
+	}
+	if err := all("outbox", "id", "abandoned_at", now.Add(-keepAbandonedMail)); err != nil {
+		return deleted, err
 	}
 	for {
 		n, err := db.forgetAnswers(ctx, now.Add(-keepAnswers), batch)
@@ -75,10 +87,10 @@ func (db *DB) Purge(ctx context.Context, now time.Time, batch int) (deleted int6
 	}
 }
 
-func (db *DB) purge(ctx context.Context, table, key string, before time.Time, batch int) (n int64, err error) {
+func (db *DB) purge(ctx context.Context, table, key, column string, before time.Time, batch int) (n int64, err error) {
 	err = db.everywhere(ctx, writing, "purge "+table, func(q *query) error {
-		n, err = q.exec(fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (SELECT %s FROM %s WHERE expires_at < $1
-			ORDER BY expires_at LIMIT $2%s)`, table, key, key, table, db.skipLocked()), before, batch)
+		n, err = q.exec(fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (SELECT %s FROM %s WHERE %s < $1
+			ORDER BY %s LIMIT $2%s)`, table, key, key, table, column, column, db.skipLocked()), before, batch)
 		return err
 	})
 	return n, err

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -22,16 +21,6 @@ func newLanguages() (*languages, error) {
 		return nil, err
 	}
 	return &languages{catalog, language.NewMatcher(catalog.Languages())}, nil
-}
-
-// rightToLeft are the scripts that are written so.
-var rightToLeft = []string{"Adlm", "Arab", "Hebr", "Mand", "Mend", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi"}
-
-func direction(tag language.Tag) string {
-	if script, _ := tag.Script(); slices.Contains(rightToLeft, script.String()) {
-		return "rtl"
-	}
-	return "ltr"
 }
 
 const (

@@ -150,7 +150,7 @@ type frame struct {
 }
 
 func (p *Pages) frame(texts *messages.Texts, k kind, page Page) *frame {
-	f := &frame{Script: p.static.addresses[k.file], Lang: texts.Tag().String(), Dir: direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
+	f := &frame{Script: p.static.addresses[k.file], Lang: texts.Tag().String(), Dir: messages.Direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
 	f.Title = f.Say(page.title())
 	if failing, ok := page.(interface{ failed() bool }); ok {
 		f.Failed = failing.failed()

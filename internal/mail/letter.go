@@ -1,6 +1,10 @@
 package mail
 
-import "golang.org/x/text/language"
+import (
+	"golang.org/x/text/language"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+)
 
 // Kind is the kind of a letter. Each has a template and texts of its own.
 type Kind string
@@ -36,6 +40,8 @@ type Letter struct {
 	// Organization is the name of the organization that writes, and Issuer its address. FromName and ReplyTo are its settings.
 	Organization, Issuer string
 	FromName, ReplyTo    string
+	// Accent is the organization's colour, "#rrggbb"; empty is Keizer's own.
+	Accent string
 
 	// Link opens a page with a button; Code is typed in by hand. Neither stands in the subject.
 	Link, Code string
@@ -43,4 +49,19 @@ type Letter struct {
 	Inviter, Address, What, Item, Left, Agent, Place string
 	// When it happened, or until when Link and Code are good, in words.
 	When, Until string
+}
+
+// From returns the letter with the organization that writes it filled in: its name, its address, its settings, and its language
+// where the person's is not known.
+func (l Letter) From(org *tenant.Org) Letter {
+	decided := org.Decided()
+	l.Organization, l.Issuer = org.Name, org.Issuer
+	l.FromName, l.ReplyTo, l.Accent = decided.Mail.FromName, decided.Mail.ReplyTo, decided.Branding.Accent
+	if l.FromName == "" {
+		l.FromName = org.Name
+	}
+	if l.Language == language.Und && decided.Language != "" {
+		l.Language = language.Make(decided.Language)
+	}
+	return l
 }

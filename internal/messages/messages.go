@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -158,4 +159,15 @@ func (t *Texts) T(id string, pairs ...string) (string, error) {
 		return "", fmt.Errorf("%s: %w", id, err)
 	}
 	return text, nil
+}
+
+// rightToLeft are the scripts that are written so.
+var rightToLeft = []string{"Adlm", "Arab", "Hebr", "Mand", "Mend", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa", "Yezi"}
+
+// Direction is which way a language is written, as HTML says it: ltr or rtl.
+func Direction(tag language.Tag) string {
+	if script, _ := tag.Script(); slices.Contains(rightToLeft, script.String()) {
+		return "rtl"
+	}
+	return "ltr"
 }
