@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
@@ -19,6 +20,9 @@ type Operators struct {
 	db     *storage.DB
 	hasher *password.Hasher
 	log    *slog.Logger
+
+	// composer writes the mail that some deeds tell of; nil where no deed does.
+	composer *mail.Composer
 
 	// allowLoopback lets clients have addresses of this machine fetched.
 	allowLoopback bool

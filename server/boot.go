@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -25,6 +26,7 @@ type House struct {
 	Keyring   *seal.Keyring
 	Keys      *keys.Keys
 	Hasher    *password.Hasher
+	Composer  *mail.Composer
 	Operators *manage.Operators
 	People    *people.People
 	// Applied is how many migrations Boot has applied.
@@ -62,8 +64,11 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	}
 	h.Keys = keys.New(h.DB, keys.Options{})
 	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
-	h.Operators = manage.New(h.DB, h.Hasher, h.Log)
-	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Log: h.Log})
+	if h.Composer, err = mail.NewComposer(""); err != nil {
+		return fmt.Errorf("check the templates of mail: %w", err)
+	}
+	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer)
+	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Log: h.Log})
 	h.tenants = newTenants(h.DB, h.Cfg.Base(), h.Cfg.RootOrganization)
 	if h.Cfg.Development() {
 		h.Operators = h.Operators.InDevelopment()

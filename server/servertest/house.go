@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
@@ -182,6 +183,12 @@ func first(all []string) string {
 		return ""
 	}
 	return all[0]
+}
+
+// Letters are those that were written to an address, in whichever organization; the newest is last.
+func (h *House) Letters(address string) []mail.Message {
+	h.t.Helper()
+	return storagetest.Letters(h.t, h.DB, address)
 }
 
 // At is an address of the base, as this replica serves it.
