@@ -30,7 +30,9 @@ type fixture struct {
 	account    *storage.UpstreamAccount
 	mail       *storage.Mail // claimed
 
-	code, access, ownAccess, refresh, interaction, par, verification string // digests
+	code, access, ownAccess, refresh, interaction, par, verification, invitation string // digests
+
+	resetRequest uuid.UUID
 }
 
 func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) *fixture {
@@ -45,7 +47,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	digest := func() string { return secret.Digest(uuid.NewString()) }
 	f := &fixture{
 		ctx: ctx, code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
-		verification: digest(),
+		verification: digest(), invitation: digest(),
 	}
 	f.user = &storage.User{
 		Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true, Metadata: map[string]any{"team": "blue"},
@@ -103,6 +105,12 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.CreateVerificationToken(ctx, &storage.VerificationToken{
 		OrgID: &f.user.OrgID, UserID: &f.user.ID, Token: f.verification, Type: "password_reset", ExpiresAt: hour,
 	}))
+	must(db.CreateInvitation(ctx, "guest@example.com", &storage.Invitation{
+		Token: f.invitation, Email: "Guest@example.com", Roles: []uuid.UUID{f.role.ID}, ExpiresAt: hour,
+	}))
+	request := storage.ResetRequest{Login: name}
+	must(db.EnqueueResetRequest(ctx, &request))
+	f.resetRequest = request.ID
 	f.provider = &storage.UpstreamProvider{Name: "upstream", ClientID: "us", ClientSecret: "upstream-secret"}
 	must(db.CreateUpstreamProvider(ctx, f.provider))
 	f.account = &storage.UpstreamAccount{

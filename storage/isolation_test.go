@@ -57,6 +57,26 @@ var trespasses = map[string]trespass{
 	"SetUserActive": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.SetUserActive(ctx, f.user.ID, false))
 	},
+	"VerifyUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.VerifyUser(ctx, f.user.ID, f.user.Email))
+	},
+	"CreateInvitation": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateInvitation(ctx, "new@example.com", &storage.Invitation{
+			OrgID: f.user.OrgID, Token: uuid.NewString(), ExpiresAt: now(),
+		}))
+	},
+	"Invitation": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Invitation(ctx, f.invitation))
+	},
+	"ListInvitations": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ListInvitations(ctx, uuid.Nil, 0))
+	},
+	"EnqueueResetRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EnqueueResetRequest(ctx, &storage.ResetRequest{OrgID: f.user.OrgID, Login: "alice"}))
+	},
+	"EndResetRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EndResetRequest(ctx, f.resetRequest))
+	},
 	"RecordLogin": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.RecordLogin(ctx, f.user.ID, time.Now()))
 	},
@@ -349,7 +369,7 @@ var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
-	"VerificationTokens", "EndVerificationTokensOfUser",
+	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
 }
@@ -367,6 +387,7 @@ var asksEverywhere = map[string]string{
 	"SetupToken":         "as above",
 	"SpendSetupTokens":   "as above",
 	"EndSetupTokens":     "as above",
+	"ClaimResetRequests": "a job",
 	"CheckMasterKey":     "the installation has one master key",
 	"purge":              "a job",
 	"forgetAnswers":      "a job",
@@ -455,6 +476,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*par, err)
 	verifications, err := db.VerificationTokens(ctx, storage.PasswordReset, uuid.Nil, 0)
 	list(verifications, err)
+	invitations, err := db.ListInvitations(ctx, uuid.Nil, 0)
+	list(invitations, err)
 	audit, err := db.ListAudit(ctx, 0)
 	list(audit, err)
 	provider, err := db.UpstreamProvider(ctx, f.provider.Name)

@@ -130,6 +130,14 @@ func (db *DB) SetUserActive(ctx context.Context, id uuid.UUID, active bool) erro
 	})
 }
 
+// VerifyUser notes that a person's e-mail address is theirs, if it is still the one that was proven, in its canonical form.
+func (db *DB) VerifyUser(ctx context.Context, id uuid.UUID, canonical string) error {
+	return db.scoped(ctx, writing, "verify user", func(q *query) error {
+		return changed(q.of(&User{}).Where("id = ? AND email_canonical = ?", id, canonical).
+			Updates(map[string]any{"is_verified": true, "updated_at": q.now}), ErrNotFound)
+	})
+}
+
 // RecordLogin notes when a person signed in last.
 func (db *DB) RecordLogin(ctx context.Context, id uuid.UUID, at time.Time) error {
 	return db.scoped(ctx, writing, "record login", func(q *query) error {

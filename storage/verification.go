@@ -38,7 +38,7 @@ type VerificationToken struct {
 	Type    string
 	// Data is JSON of whoever made the token: what it proves, and for what.
 	Data []byte
-	// Attempts is how often a code was guessed at.
+	// Attempts is how often a code was guessed at: this one, and those before it that whoever made it wants to count.
 	Attempts  int
 	ExpiresAt time.Time
 	CreatedAt time.Time
@@ -48,9 +48,9 @@ type VerificationToken struct {
 func (v *VerificationToken) insert(q *query) error {
 	identify(&v.ID)
 	date(&v.CreatedAt, q.now)
-	_, err := q.exec(`INSERT INTO verification_tokens (id, org_id, user_id, subject, token, type, data, expires_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		v.ID, v.OrgID, v.UserID, orNull(v.Subject), v.Token, v.Type, documented(v.Data), v.ExpiresAt, v.CreatedAt)
+	_, err := q.exec(`INSERT INTO verification_tokens (id, org_id, user_id, subject, token, type, data, attempts, expires_at, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		v.ID, v.OrgID, v.UserID, orNull(v.Subject), v.Token, v.Type, documented(v.Data), v.Attempts, v.ExpiresAt, v.CreatedAt)
 	return err
 }
 

@@ -26,6 +26,7 @@ const (
 	Verification Kind = "vt"
 	SignIn       Kind = "si"
 	Device       Kind = "dev"
+	SignUp       Kind = "su"
 )
 
 const (
