@@ -27,10 +27,12 @@ type fixture struct {
 	grant      *storage.Grant
 	key        *storage.SigningKey
 	provider   *storage.UpstreamProvider
+	passkey    *storage.Passkey
+	app        *storage.Authenticator
 	account    *storage.UpstreamAccount
 	mail       *storage.Mail // claimed
 
-	code, access, ownAccess, refresh, interaction, par, verification, invitation string // digests
+	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
 
 	resetRequest uuid.UUID
 }
@@ -47,7 +49,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	digest := func() string { return secret.Digest(uuid.NewString()) }
 	f := &fixture{
 		ctx: ctx, code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
-		verification: digest(), invitation: digest(),
+		verification: digest(), invitation: digest(), signIn: digest(), recovery: digest(), challenge: digest(),
 	}
 	f.user = &storage.User{
 		Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true, Metadata: map[string]any{"team": "blue"},
@@ -124,6 +126,16 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	claimed, err := db.ClaimMail(ctx, hour, 1)
 	must(err)
 	f.mail = &claimed[0]
+	must(db.CreateSignIn(ctx, &storage.SignIn{
+		Digest: f.signIn, BrowserDigest: digest(), UserID: f.user.ID, InteractionDigest: f.interaction, ReturnTo: "/account", AMR: []string{"pwd"},
+		ProvenAt: time.Now(), ExpiresAt: hour,
+	}))
+	must(db.SpendChallenge(ctx, f.challenge, hour))
+	f.passkey = &storage.Passkey{UserID: f.user.ID, CredentialID: "credential-" + name, Name: "Key", Record: []byte("the record"), SignCount: 7, BackedUp: true}
+	must(db.CreatePasskey(ctx, f.passkey))
+	f.app = &storage.Authenticator{UserID: f.user.ID, Name: "Phone", Secret: []byte("totp-hunter2"), LastStep: 1}
+	must(db.CreateAuthenticator(ctx, f.app))
+	must(db.ReplaceRecoveryCodes(ctx, f.user.ID, []string{f.recovery, digest()}))
 	must(db.AppendAudit(ctx, &storage.AuditEvent{
 		Actor: name, Action: "user.created", Target: f.user.ID.String(), IPAddress: &ip, Details: map[string]any{"k": "v"},
 	}))

@@ -159,6 +159,65 @@ var trespasses = map[string]trespass{
 	"AuditOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.AuditOfUser(ctx, "user:"+f.user.ID.String(), f.user.ID, nil, 0))
 	},
+	"CreateSignIn": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateSignIn(ctx, &storage.SignIn{UserID: f.user.ID, Digest: uuid.NewString(), ExpiresAt: time.Now().Add(minute)}))
+	},
+	"SignIn": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		s, _, err := db.SignIn(ctx, f.signIn)
+		return row(s, err)
+	},
+	"SpendSignIn": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendSignIn(ctx, f.signIn))
+	},
+	"EndSignInsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.EndSignInsOfUser(ctx, f.user.ID))
+	},
+	// The same challenge at another organization is another one.
+	"SpendChallenge": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendChallenge(ctx, f.challenge, time.Now().Add(minute)))
+	},
+	"CreatePasskey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreatePasskey(ctx, &storage.Passkey{UserID: f.user.ID, CredentialID: uuid.NewString()}))
+	},
+	"PasskeysOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.PasskeysOf(ctx, f.user.ID))
+	},
+	"PasskeyByCredential": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.PasskeyByCredential(ctx, f.passkey.CredentialID))
+	},
+	"UsePasskey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.UsePasskey(ctx, f.passkey, 8, false, []byte("stolen")))
+	},
+	"MarkPasskeyCloned": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.MarkPasskeyCloned(ctx, f.passkey.ID))
+	},
+	"RenamePasskey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RenamePasskey(ctx, f.user.ID, f.passkey.ID, "stolen"))
+	},
+	"DeletePasskey": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeletePasskey(ctx, f.user.ID, f.passkey.ID))
+	},
+	"CreateAuthenticator": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateAuthenticator(ctx, &storage.Authenticator{UserID: f.user.ID}))
+	},
+	"AuthenticatorsOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.AuthenticatorsOf(ctx, f.user.ID))
+	},
+	"UseAuthenticator": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.UseAuthenticator(ctx, f.app.ID, 1<<40))
+	},
+	"DeleteAuthenticator": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteAuthenticator(ctx, f.user.ID, f.app.ID))
+	},
+	"ReplaceRecoveryCodes": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.ReplaceRecoveryCodes(ctx, f.user.ID, []string{uuid.NewString()}))
+	},
+	"SpendRecoveryCode": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return db.SpendRecoveryCode(ctx, f.user.ID, f.recovery)
+	},
+	"DeleteFactors": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteFactors(ctx, f.user.ID))
+	},
 	"CreateClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateClient(ctx, &storage.Client{Owned: f.client.Owned, ClientID: "new"}))
 	},
@@ -368,7 +427,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
-	"UseJTI", "ListAudit", "FactorCounts", "SessionsOfUser",
+	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
@@ -472,6 +531,14 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*own, err)
 	refresh, _, err := db.RefreshToken(ctx, f.refresh)
 	add(*refresh, err)
+	signIn, signInUser, err := db.SignIn(ctx, f.signIn)
+	add(*signIn, *signInUser, err)
+	passkeys, err := db.PasskeysOf(ctx, f.user.ID)
+	list(passkeys, err)
+	apps, err := db.AuthenticatorsOf(ctx, f.user.ID)
+	list(apps, err)
+	factors, err := db.FactorCounts(ctx, f.user.ID)
+	add(factors, err)
 	par, err := db.PAR(ctx, f.par)
 	add(*par, err)
 	verifications, err := db.VerificationTokens(ctx, storage.PasswordReset, uuid.Nil, 0)

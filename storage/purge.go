@@ -23,6 +23,8 @@ const (
 	keepMail = 24 * time.Hour
 	// keepAbandonedMail lets an operator see what was never delivered, and try again.
 	keepAbandonedMail = 30 * 24 * time.Hour
+	// keepChallenges outlasts clocks that are a little off: a challenge must not be forgotten while it is still taken.
+	keepChallenges = time.Minute
 	// keepJTIs outlasts the clocks that are a little off.
 	keepJTIs = time.Minute
 	// keepLimits outlasts a clock that is set forward and back again.
@@ -42,6 +44,8 @@ var expiring = []struct {
 	{"oauth_jtis", "org_id, client_id, jti_digest", keepJTIs},
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},
+	{"sign_ins", "digest", 0},
+	{"spent_challenges", "org_id, digest", keepChallenges},
 	{"oauth_grants", "id", keepGrants},
 	{"rate_limits", "org_id, subject", keepLimits},
 	{"devices", "id", 0},

@@ -32,7 +32,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 
 		tables := []string{
 			"oauth_codes", "oauth_access_tokens", "oauth_refresh_tokens", "oauth_grants", "interactions", "oauth_par", "oauth_jtis",
-			"verification_tokens", "sessions", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
+			"verification_tokens", "sessions", "sign_ins", "spent_challenges", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
 		}
 		left := func() string {
 			var counts []string
@@ -64,8 +64,8 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			at   time.Time
 			want map[string]int
 		}{
-			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0}},
-			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0}},
+			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0}},
+			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0, "spent_challenges": 0}},
 			{end.Add(11 * time.Minute), map[string]int{"oauth_codes": 0}},
 			{end.Add(19 * time.Minute), nil},
 			{end.Add(21 * time.Minute), map[string]int{"oauth_par": 0}},
@@ -188,6 +188,15 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		`INSERT INTO consents (org_id, user_id, client_id) SELECT org_id, id, 'c' FROM users WHERE org_id = $1`,
 		`INSERT INTO verification_tokens (org_id, token, type, expires_at)
 			SELECT $1::uuid, md5(i::text), 'x', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
+		`INSERT INTO sign_ins (digest, org_id, browser_digest, user_id, amr, proven_at, expires_at, created_at)
+			SELECT md5(id::text), org_id, 'b', id, '[]', now(), now() + interval '1 hour', now() FROM users WHERE org_id = $1`,
+		`INSERT INTO spent_challenges (org_id, digest, expires_at)
+			SELECT $1::uuid, md5(i::text), now() + interval '1 hour' FROM generate_series(1, 20000) i`,
+		`INSERT INTO passkeys (id, org_id, user_id, credential_id, name, record, created_at)
+			SELECT gen_random_uuid(), org_id, id, md5(id::text), '', '', now() FROM users WHERE org_id = $1 AND id NOT IN (SELECT user_id FROM passkeys)`,
+		`INSERT INTO authenticators (id, org_id, user_id, name, secret, created_at)
+			SELECT gen_random_uuid(), org_id, id, '', '', now() FROM users WHERE org_id = $1 AND id NOT IN (SELECT user_id FROM authenticators)`,
+		`INSERT INTO recovery_codes (digest, org_id, user_id, created_at) SELECT md5(id::text), org_id, id, now() FROM users WHERE org_id = $1`,
 		`INSERT INTO audit_events (org_id, actor, action) SELECT $1::uuid, 'a', 'b' FROM generate_series(1, 20000) i`,
 	} {
 		var args []any
@@ -260,16 +269,22 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"CreateRefreshToken": func() error {
 			return db.CreateRefreshToken(ctx, &storage.RefreshToken{Digest: uuid.NewString(), GrantID: f.grant.ID, ExpiresAt: end})
 		},
-		"RefreshToken":      func() error { _, _, err := db.RefreshToken(ctx, f.refresh); return err },
-		"SpendRefreshToken": func() error { return expect(db.SpendRefreshToken(ctx, "x", nil), storage.ErrSpent) },
-		"PAR":               func() error { _, err := db.PAR(ctx, f.par); return err },
-		"UseJTI":            func() error { return db.UseJTI(ctx, "c", uuid.NewString(), end) },
-		"VerificationToken": func() error { _, err := db.VerificationToken(ctx, f.verification, "password_reset"); return err },
-		"ListAudit":         func() error { _, err := db.ListAudit(ctx, 10); return err },
-		"EndSession":        func() error { return db.EndSession(ctx, f.session.ID, false) },
-		"EndSessionsOfUser": func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
-		"Purge":             func() error { _, err := db.Purge(ctx, now(), 10); return err },
-		"DeleteUser":        func() error { return db.DeleteUser(ctx, f.user.ID) },
+		"RefreshToken":        func() error { _, _, err := db.RefreshToken(ctx, f.refresh); return err },
+		"SpendRefreshToken":   func() error { return expect(db.SpendRefreshToken(ctx, "x", nil), storage.ErrSpent) },
+		"PAR":                 func() error { _, err := db.PAR(ctx, f.par); return err },
+		"UseJTI":              func() error { return db.UseJTI(ctx, "c", uuid.NewString(), end) },
+		"VerificationToken":   func() error { _, err := db.VerificationToken(ctx, f.verification, "password_reset"); return err },
+		"SignIn":              func() error { _, _, err := db.SignIn(ctx, f.signIn); return err },
+		"SpendChallenge":      func() error { return db.SpendChallenge(ctx, uuid.NewString(), end) },
+		"PasskeyByCredential": func() error { _, err := db.PasskeyByCredential(ctx, f.passkey.CredentialID); return err },
+		"PasskeysOf":          func() error { _, err := db.PasskeysOf(ctx, f.user.ID); return err },
+		"AuthenticatorsOf":    func() error { _, err := db.AuthenticatorsOf(ctx, f.user.ID); return err },
+		"FactorCounts":        func() error { _, err := db.FactorCounts(ctx, f.user.ID); return err },
+		"ListAudit":           func() error { _, err := db.ListAudit(ctx, 10); return err },
+		"EndSession":          func() error { return db.EndSession(ctx, f.session.ID, false) },
+		"EndSessionsOfUser":   func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
+		"Purge":               func() error { _, err := db.Purge(ctx, now(), 10); return err },
+		"DeleteUser":          func() error { return db.DeleteUser(ctx, f.user.ID) },
 	}
 	// The last three end what the others ask for.
 	last := []string{"EndSession", "EndSessionsOfUser", "DeleteUser"}

@@ -554,6 +554,10 @@ func TestWhatIsSealedOpensInItsOwnRowOnly(t *testing.T) {
 			`UPDATE oauth_accounts SET access_token = refresh_token`,
 			`UPDATE oauth_refresh_tokens SET answer = (SELECT t.answer FROM oauth_refresh_tokens t WHERE t.digest = '` + g.refresh + `')
 				WHERE digest = '` + f.refresh + `'`,
+			`UPDATE passkeys SET record = (SELECT p.record FROM passkeys p WHERE p.id = '` + g.passkey.ID.String() + `')
+				WHERE id = '` + f.passkey.ID.String() + `'`,
+			`UPDATE authenticators SET secret = (SELECT a.secret FROM authenticators a WHERE a.id = '` + g.app.ID.String() + `')
+				WHERE id = '` + f.app.ID.String() + `'`,
 		} {
 			if _, err := raw.Exec(swap); err != nil {
 				t.Fatal(err)
@@ -563,12 +567,15 @@ func TestWhatIsSealedOpensInItsOwnRowOnly(t *testing.T) {
 		_, provider := db.UpstreamProvider(ours, "upstream")
 		_, account := db.UpstreamAccount(ours, f.provider.ID, "u-1")
 		_, _, token := db.RefreshToken(ours, f.refresh)
+		_, passkey := db.PasskeyByCredential(ours, f.passkey.CredentialID)
+		_, app := db.AuthenticatorsOf(ours, f.user.ID)
 		for name, c := range map[string]struct {
 			err error
 			row string
 		}{
 			"signing key": {keys, f.key.ID.String()}, "provider": {provider, f.provider.ID.String()},
 			"account": {account, f.account.ID.String()}, "answer": {token, f.refresh},
+			"passkey": {passkey, f.passkey.ID.String()}, "authenticator": {app, f.app.ID.String()},
 		} {
 			if !errors.Is(c.err, seal.ErrOpen) || !strings.Contains(c.err.Error(), c.row) {
 				t.Errorf("%s: %v", name, c.err)

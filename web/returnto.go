@@ -17,6 +17,7 @@ const (
 // path, if it is the path of an account page, else that of the first of them. What it does not know by its form it does not
 // take: there is no character in it that a browser could read in two ways, and so no way to another host.
 func ReturnTo(org *tenant.Org, text string) string {
+	text = strings.TrimPrefix(text, org.BasePath) // an address of ours, or the path below it
 	if !isAccountPath(text) {
 		text = accountPath
 	}

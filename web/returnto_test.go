@@ -15,8 +15,11 @@ func TestAfterASignInOneReturnsToAnAccountPageOnly(t *testing.T) {
 			t.Errorf("ReturnTo(%q) = %q", path, got)
 		}
 	}
+	if got := ReturnTo(org, "/o/acme/account/passkeys"); got != "/o/acme/account/passkeys" {
+		t.Errorf("an address of ours became %q", got)
+	}
 	for _, text := range []string{
-		"", "/", "account", "/accounts", "/account/", "/account//evil.example", "//evil.example/account", "/account/../login", "/account/%2e%2e/x",
+		"/o/other/account/passkeys", "/o/acme/o/acme/account", "", "/", "account", "/accounts", "/account/", "/account//evil.example", "//evil.example/account", "/account/../login", "/account/%2e%2e/x",
 		"https://evil.example/account", `/\evil.example`, `/account\x`, "/account/\t/x", "/account\r\n", "/account?next=//evil.example", "/account#x",
 		"/account/a.b", "javascript:alert(1)", "/account@evil.example", "/account/é", "/account/" + strings.Repeat("a", maxReturnTo), "/account\x00",
 	} {
@@ -50,7 +53,7 @@ func FuzzReturnTo(f *testing.F) {
 		if to != "https://id.example/o/acme/account" && !strings.HasPrefix(to, "https://id.example/o/acme/account/") {
 			t.Fatalf("%q leads to %s", text, to)
 		}
-		if got != "/o/acme/account" && got != "/o/acme"+text {
+		if got != "/o/acme/account" && got != "/o/acme"+strings.TrimPrefix(text, org.BasePath) {
 			t.Fatalf("%q became %q", text, got)
 		}
 	})
