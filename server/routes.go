@@ -40,6 +40,7 @@ func (s *Server) routes() http.Handler {
 	engine.Match(document, "/livez", gin.WrapF(s.health.live))
 	engine.Match(document, "/readyz", gin.WrapF(s.health.ready))
 	engine.Match(document, "/static/*file", gin.WrapH(s.pages.Static()))
+	engine.POST("/language", sameOrigin, page(s.pages.Language))
 	engine.GET("/setup", page(l.Setup))
 	engine.POST("/setup", sameOrigin, page(l.SetupPost))
 	if s.playground != nil {

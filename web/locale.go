@@ -1,8 +1,6 @@
 package web
 
 import (
-	"strings"
-
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
 
@@ -25,9 +23,7 @@ func newLanguages() (*languages, error) {
 
 const (
 	paramLocales = "ui_locales"
-	// cookieLanguage holds what a person chose themselves, as a language tag. It is no secret, and nothing rests on it.
-	cookieLanguage = "lang"
-	keyLocales     = contextKey("ui_locales")
+	keyLocales   = contextKey("ui_locales")
 )
 
 // contextKey is the type of what this package keeps in gin's context.
@@ -37,14 +33,7 @@ type contextKey string
 // §3.1.2.1), where the request itself does not carry the parameter.
 func UseLocales(c *gin.Context, uiLocales string) { c.Set(keyLocales, uiLocales) }
 
-func (p *Pages) texts(c *gin.Context) *messages.Texts {
-	asked, ok := c.Get(keyLocales)
-	wanted, _ := asked.(string)
-	if !ok {
-		wanted = c.Query(paramLocales)
-	}
-	return p.languages.negotiate(wanted, jar{p.https}.value(c, cookieLanguage, nil), c.GetHeader("Accept-Language"))
-}
+func (p *Pages) texts(c *gin.Context) *messages.Texts { return p.languages.negotiate(p.wishes(c)...) }
 
 // Bounds on what is read of a wish.
 const (
@@ -52,15 +41,11 @@ const (
 	maxWords = 10
 )
 
-// negotiate picks the language of a page: what the application asks for, else what the person chose here before, else what
-// their browser prefers, else English. A wish that no language of ours comes near is passed over, and so is a malformed one.
-func (l *languages) negotiate(uiLocales, cookie, acceptLanguage string) *messages.Texts {
-	spaced := strings.Fields(uiLocales[:min(len(uiLocales), maxWish)])
-	for _, wish := range []string{
-		strings.Join(spaced[:min(len(spaced), maxWords)], ","),
-		cookie,
-		acceptLanguage,
-	} {
+// negotiate picks the language of a page: what the person has chosen just now, else what the application asks for, else what
+// the person chose here before, else what their browser prefers, else what the organization speaks, else English. A wish that no
+// language of ours comes near is passed over, and so is a malformed one.
+func (l *languages) negotiate(wishes ...string) *messages.Texts {
+	for _, wish := range wishes {
 		if wish == "" || len(wish) > maxWish {
 			continue
 		}

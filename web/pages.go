@@ -145,6 +145,11 @@ type frame struct {
 	// Account is the navigation of an account page, and Person whose account it is.
 	Account *AccountFrame
 	Person  string
+	// Brand is what the organization has chosen for its pages.
+	Brand brand
+	// Languages are those that the page can be read in, and Return is where the choice of another leads back to.
+	Languages []languageChoice
+	Return    string
 
 	texts *messages.Texts
 }
@@ -170,14 +175,18 @@ func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error
 	if !ok || reflect.TypeOf(page) != reflect.TypeOf(kind.samples[0]) {
 		return fmt.Errorf("page %s does not show a %T", name, page)
 	}
-	f := p.frame(p.texts(c), kind, page)
+	texts := p.texts(c)
+	f := p.frame(texts, kind, page)
 	f.RequestID = RequestID(c)
 	if f.Account != nil {
 		f.Person = person(c)
 	}
+	if back := c.Request.URL.RequestURI(); kind.script == "" && ownAddress(back) {
+		f.Languages, f.Return = p.languages.choices(texts.Tag()), back
+	}
 	org, err := tenant.From(c.Request.Context())
 	if err == nil {
-		f.Organization = org.Name
+		f.Organization, f.Brand = org.Name, brandOf(org)
 	} else if !errors.Is(err, tenant.ErrNone) {
 		return fmt.Errorf("render page %s: %w", name, err)
 	}

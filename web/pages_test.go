@@ -570,7 +570,7 @@ func TestTheLanguageIsWhatTheApplicationAsksThenThePersonThenTheBrowser(t *testi
 		{}, {"en", "", ""}, {"xx-YY nonsense \x00", "", "de"}, {"", "en-GB", "de"}, {"", "", "de;q=0.9, en;q=0.1"}, {"", "%%%", strings.Repeat("a-", 1000)},
 		{strings.Repeat("de ", 10000), "", ""}, {"", strings.Repeat("-", 5000), ""}, {"'\"><script>", "", "*"},
 	} {
-		if got := languages.negotiate(wishes[0], wishes[1], wishes[2]); got.Tag() != language.English {
+		if got := languages.negotiate(fromLocales(wishes[0]), wishes[1], wishes[2]); got.Tag() != language.English {
 			t.Errorf("%q is answered in %v", wishes, got.Tag())
 		}
 	}

@@ -66,6 +66,10 @@ func (s *static) address(name string) (string, error) {
 func (s *static) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file, ok := s.files[r.URL.Path]
 	if !ok {
+		file = staticFile{"text/css; charset=utf-8", accentAt(r.URL.Path)}
+		ok = file.body != nil
+	}
+	if !ok {
 		http.Error(w, "There is nothing at this address.", http.StatusNotFound)
 		return
 	}

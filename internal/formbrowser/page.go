@@ -217,12 +217,14 @@ func (p *Page) node(id string) *html.Node {
 	return nil
 }
 
+// forms are those that the page is about: what stands in its footer is on every page.
 func (p *Page) forms() (forms []*html.Node) {
 	if p.root == nil {
 		return nil
 	}
 	for n := range p.root.Descendants() {
-		if n.DataAtom == atom.Form {
+		aside := slices.Collect(n.Ancestors())
+		if n.DataAtom == atom.Form && !slices.ContainsFunc(aside, func(a *html.Node) bool { return a.DataAtom == atom.Footer }) {
 			forms = append(forms, n)
 		}
 	}
