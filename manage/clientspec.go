@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/redirect"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -202,7 +202,7 @@ func (s ClientSpec) Validate() error { return s.validate(false) }
 
 func (s ClientSpec) validate(allowLoopback bool) error {
 	var c complaints
-	c.check("client_name", checkDisplay(s.Name))
+	c.check("client_name", profile.Name(s.Name))
 	s.checkGrants(&c)
 	s.checkRedirects(&c)
 	s.checkScopes(&c)
@@ -211,10 +211,10 @@ func (s ClientSpec) validate(allowLoopback bool) error {
 	oneOf(&c, "id_token_signed_response_alg", s.IDTokenAlg, keys.Algorithms())
 	oneOf(&c, "access_token_format", s.AccessTokenFormat, []string{FormatOpaque, FormatJWT})
 	each(&c, "audience", s.Audience, maxURIs, checkAudience)
-	each(&c, "contacts", s.Contacts, maxContacts, checkDisplay)
+	each(&c, "contacts", s.Contacts, maxContacts, profile.Name)
 	for field, uri := range map[string]string{"client_uri": s.ClientURI, "logo_uri": s.LogoURI, "policy_uri": s.PolicyURI, "tos_uri": s.TosURI} {
 		if uri != "" {
-			c.check(field, checkLink(uri))
+			c.check(field, profile.Link(uri))
 		}
 	}
 	s.checkMetadata(&c)
@@ -316,9 +316,9 @@ func (s ClientSpec) checkMetadata(c *complaints) {
 			}
 			text, _ := value.(string)
 			if member == "client_name" {
-				c.check(name, checkDisplay(text))
+				c.check(name, profile.Name(text))
 			} else {
-				c.check(name, checkLink(text))
+				c.check(name, profile.Link(text))
 			}
 		default:
 			s.checkMember(c, name, value)
@@ -343,9 +343,9 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any) {
 			c.add(name, "it is for private_key_jwt only")
 		}
 	case "initiate_login_uri":
-		c.check(name, checkLink(text))
+		c.check(name, profile.Link(text))
 	case "software_id", "software_version":
-		c.check(name, checkDisplay(text))
+		c.check(name, profile.Name(text))
 	case "default_max_age":
 		if n, ok := value.(float64); !ok || n < 0 || n != float64(int64(n)) || n > 1e9 {
 			c.add(name, "it must be a whole number of seconds")
@@ -520,26 +520,6 @@ func checkAudience(audience string) error {
 		if c <= ' ' || c > '~' || c == '#' {
 			return errors.New("it has characters that an audience cannot have")
 		}
-	}
-	return nil
-}
-
-// checkLink is for addresses that are shown to people and never fetched: https and nothing that a browser would run (S-130).
-func checkLink(uri string) error {
-	if len(uri) > maxURI {
-		return fmt.Errorf("it has more than %d characters", maxURI)
-	}
-	for _, c := range []byte(uri) {
-		if c <= ' ' || c > '~' || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			return errors.New("it has characters that an address cannot have")
-		}
-	}
-	u, err := url.Parse(uri)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "" {
-		return errors.New("it must be an https address")
-	}
-	if u.User != nil {
-		return errors.New("it must not hold a user name")
 	}
 	return nil
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
@@ -142,27 +139,4 @@ func (c *complaints) err() error { return errors.Join(c.found...) }
 // within returns ctx for what is done to an organization that is not in it yet.
 func within(ctx context.Context, org *storage.Organization) context.Context {
 	return tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name})
-}
-
-const maxName = 200 // characters
-
-// checkDisplay says what is wrong with a name that people read: it is text, on one line, and not without end.
-func checkDisplay(name string) error {
-	switch {
-	case strings.TrimSpace(name) == "":
-		return errors.New("it must not be empty")
-	case !utf8.ValidString(name):
-		return errors.New("it must be UTF-8")
-	case utf8.RuneCountInString(name) > maxName:
-		return fmt.Errorf("it must have at most %d characters", maxName)
-	case strings.TrimSpace(name) != name:
-		return errors.New("it must not begin or end with a space")
-	}
-	for _, r := range name {
-		// Cf holds the marks that turn a text around, by which one name is made to look like another.
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' || r == '\u2028' || r == '\u2029' {
-			return errors.New("it must not have control characters")
-		}
-	}
-	return nil
 }

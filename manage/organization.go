@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -65,7 +66,7 @@ func (o *Operators) CreateOrganization(ctx context.Context, name, slug string) (
 
 func checkOrganization(name, slug, nameField, slugField string) error {
 	var c complaints
-	c.check(nameField, checkDisplay(name))
+	c.check(nameField, profile.Name(name))
 	c.check(slugField, checkSlug(slug))
 	return c.err()
 }

@@ -2,14 +2,12 @@ package manage
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -26,27 +24,6 @@ type NewUser struct {
 	// organization's own.
 	Metadata map[string]any
 }
-
-const maxMetadata = 16 << 10 // bytes
-
-// reservedClaims are decided by the provider, or have a column of their own: nobody's metadata says them (S-088).
-var reservedClaims = []string{
-	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "azp", "nonce", "auth_time", "at_hash", "c_hash", "s_hash", "acr",
-	"amr", "sid", "events", "cnf", "act", "may_act", "client_id", "scope", "scp", "active", "token_type",
-	"authorization_details", "org_id", "org", "tenant", "roles", "role", "groups", "permissions", "entitlements", "email",
-	"email_verified", "name", "preferred_username", "username", "updated_at",
-}
-
-// The standard claims that metadata may say, by the type that their reader expects (OpenID Connect Core 1.0 §5.1).
-var (
-	textClaims = []string{
-		"given_name", "family_name", "middle_name", "nickname", "gender", "birthdate", "zoneinfo", "locale",
-		"phone_number",
-	}
-	linkClaims    = []string{"profile", "picture", "website"}
-	truthClaims   = []string{"phone_number_verified"}
-	addressClaims = []string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
-)
 
 // CreateUser makes a person of the organization. A user name or e-mail address that is taken is a Conflict, in whatever
 // spelling.
@@ -87,68 +64,16 @@ func (u NewUser) check() error {
 		c.check("username", err)
 	}
 	if u.FullName != "" {
-		c.check("name", checkDisplay(u.FullName))
+		c.check("name", profile.Name(u.FullName))
 	}
 	c.check("password", password.Check(u.Password.Reveal()))
 	for _, role := range u.Roles {
-		c.check("role", checkDisplay(role))
+		c.check("role", profile.Name(role))
 	}
-	for _, complaint := range checkMetadata(u.Metadata) {
+	for _, complaint := range profile.Metadata(u.Metadata) {
 		c.add("metadata", "%s", complaint)
 	}
 	return c.err()
-}
-
-func checkMetadata(metadata map[string]any) (wrong []string) {
-	encoded, err := json.Marshal(metadata)
-	if err != nil {
-		return []string{"it is not JSON"}
-	}
-	if len(encoded) > maxMetadata {
-		return []string{fmt.Sprintf("it has more than %d bytes", maxMetadata)}
-	}
-	for name, value := range metadata {
-		lower := strings.ToLower(name)
-		switch {
-		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }):
-			wrong = append(wrong, "a claim must have a name, without control characters")
-		case slices.Contains(reservedClaims, lower):
-			wrong = append(wrong, fmt.Sprintf("the claim %q is not metadata's to say", name))
-		case value == nil:
-			wrong = append(wrong, fmt.Sprintf("the claim %q is null: leave it out", name))
-		case slices.Contains(textClaims, name):
-			if text, ok := value.(string); !ok || text == "" {
-				wrong = append(wrong, fmt.Sprintf("the claim %q must be a text", name))
-			}
-		case slices.Contains(linkClaims, name):
-			if text, ok := value.(string); !ok || checkLink(text) != nil {
-				wrong = append(wrong, fmt.Sprintf("the claim %q must be an https address", name))
-			}
-		case slices.Contains(truthClaims, name):
-			if _, ok := value.(bool); !ok {
-				wrong = append(wrong, fmt.Sprintf("the claim %q must be true or false", name))
-			}
-		case name == "address":
-			if !isAddress(value) {
-				wrong = append(wrong, fmt.Sprintf("the claim %q must be an object of the texts %s", name, strings.Join(addressClaims, ", ")))
-			}
-		}
-	}
-	slices.Sort(wrong)
-	return wrong
-}
-
-func isAddress(value any) bool {
-	members, ok := value.(map[string]any)
-	if !ok || len(members) == 0 {
-		return false
-	}
-	for name, value := range members {
-		if text, ok := value.(string); !ok || text == "" || !slices.Contains(addressClaims, name) {
-			return false
-		}
-	}
-	return true
 }
 
 // insertUser is the part of the deed that is done in the transaction.
@@ -184,7 +109,7 @@ func (o *Operators) insertUser(ctx context.Context, user NewUser, hash string) (
 func (o *Operators) missingRoles(ctx context.Context, names []string) (missing, err error) {
 	var c complaints
 	for _, name := range names {
-		if name == storage.OperatorRole || checkDisplay(name) != nil {
+		if name == storage.OperatorRole || profile.Name(name) != nil {
 			continue
 		}
 		_, err := o.db.RoleByName(ctx, name)
