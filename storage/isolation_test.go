@@ -51,6 +51,36 @@ var trespasses = map[string]trespass{
 	"ListUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListUsers(ctx, uuid.Nil, 0))
 	},
+	"UpdateUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		u := *f.user
+		u.Email = "stolen@example.com"
+		return only(db.UpdateUser(ctx, &u))
+	},
+	"SearchUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.SearchUsers(ctx, "", uuid.Nil, 0))
+	},
+	"UsersNamed": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.UsersNamed(ctx, []uuid.UUID{f.user.ID}, []string{f.user.Email}, nil))
+	},
+	"CreateUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateUsers(ctx, []*storage.User{{Owned: f.user.Owned, Email: "new@example.com", PasswordHash: "!"}}))
+	},
+	"AppendAudits": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.AppendAudits(ctx, []*storage.AuditEvent{{Owned: f.user.Owned, Actor: "x", Action: "y"}}))
+	},
+	"RoleNames": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		names, err := db.RoleNames(ctx, []uuid.UUID{f.user.ID})
+		return len(names), err
+	},
+	"ListSessions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		sessions, _, err := db.ListSessions(ctx, &f.user.ID, time.Time{}, uuid.Nil, 0)
+		all, _, err2 := db.ListSessions(ctx, nil, time.Time{}, uuid.Nil, 0)
+		return len(sessions) + len(all), errors.Join(err, err2)
+	},
+	"EndEverySession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.EndEverySession(ctx, true)
+		return int(n), err
+	},
 	"SetPasswordHash": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.SetPasswordHash(ctx, f.user.ID, "stolen"))
 	},
@@ -425,6 +455,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
+	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",

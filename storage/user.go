@@ -44,17 +44,8 @@ func (u *User) DisplayName() string {
 // CreateUser inserts a person. An e-mail address or user name that is another spelling of one that is taken is ErrConflict;
 // one that is none is an error of package identity.
 func (db *DB) CreateUser(ctx context.Context, user *User) error {
-	email, err := identity.Email(user.Email)
-	if err != nil {
+	if err := user.canonicalize(); err != nil {
 		return err
-	}
-	user.EmailCanonical, user.UsernameCanonical = &email, nil
-	if user.Username != nil {
-		name, err := identity.Username(*user.Username)
-		if err != nil {
-			return err
-		}
-		user.UsernameCanonical = &name
 	}
 	return db.scoped(ctx, writing, "create user", func(q *query) error {
 		identify(&user.ID)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/messages"
+	"github.com/keizer-auth/keizer/internal/profile"
 )
 
 // A Complaint is what is wrong with one member.
@@ -59,7 +59,6 @@ const (
 	maxSession  = 365 * day
 	maxDomains  = 1000
 	maxRoles    = 100
-	maxLink     = 2048 // bytes
 	maxFrom     = 100  // characters
 )
 
@@ -134,16 +133,8 @@ func (b *Branding) validate(c *complaints) {
 }
 
 func checkLink(c *complaints, path, link string) {
-	u, err := url.Parse(link)
-	switch {
-	case len(link) > maxLink:
-		c.add(path, "it must have at most %d characters", maxLink)
-	case strings.ContainsFunc(link, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }):
-		c.add(path, "it has characters that an address cannot have")
-	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
-		c.add(path, "it must be an https address")
-	case u.User != nil:
-		c.add(path, "it must not hold a user name")
+	if err := profile.Link(link); err != nil {
+		c.add(path, "%v", err)
 	}
 }
 
