@@ -46,6 +46,19 @@ type Config struct {
 		RefreshReplayWindow time.Duration
 	}
 
+	Mail struct {
+		Host         string
+		Port         int
+		TLS          string
+		Username     string
+		Password     secret.Text
+		From         string
+		HELO         string
+		CAFile       string
+		Timeout      time.Duration
+		TemplatesDir string
+	}
+
 	Log struct {
 		Level  string
 		Format string

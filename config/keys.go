@@ -170,6 +170,56 @@ var keys = []Key{
 		field: func(c *Config) any { return &c.Tokens.RefreshReplayWindow },
 	},
 	{
+		Name: "mail.host", Derived: "none: mail waits in the database; in development it is shown at /dev/mailbox",
+		Meaning: "The name of the SMTP server that mail is handed to.",
+		field:   func(c *Config) any { return &c.Mail.Host },
+	},
+	{
+		Name: "mail.port", Default: "0", Derived: "587, or 465 where mail.tls is tls",
+		Meaning: "The port of the SMTP server. 0 is the usual one.",
+		field:   func(c *Config) any { return &c.Mail.Port },
+	},
+	{
+		Name: "mail.tls", Default: "starttls",
+		Meaning: "starttls (the server must offer it), tls (from the first byte), or none, for a server on this machine or in development.",
+		field:   func(c *Config) any { return &c.Mail.TLS },
+	},
+	{
+		Name:    "mail.username",
+		Meaning: "Who Keizer is to the SMTP server, where that asks.",
+		field:   func(c *Config) any { return &c.Mail.Username },
+	},
+	{
+		Name:    "mail.password",
+		Meaning: "The password that goes with mail.username.",
+		field:   func(c *Config) any { return &c.Mail.Password },
+	},
+	{
+		Name: "mail.from", Derived: "none: required where mail.host is set",
+		Meaning: "The address that all mail comes from, such as no-reply@example.com. The name beside it is the organization's.",
+		field:   func(c *Config) any { return &c.Mail.From },
+	},
+	{
+		Name: "mail.helo", Derived: "the host of the issuer",
+		Meaning: "What Keizer calls itself to the SMTP server (EHLO).",
+		field:   func(c *Config) any { return &c.Mail.HELO },
+	},
+	{
+		Name: "mail.ca_file", Derived: "the authorities that the machine trusts",
+		Meaning: "A file of certificates (PEM) of the authorities that may vouch for the SMTP server.",
+		field:   func(c *Config) any { return &c.Mail.CAFile },
+	},
+	{
+		Name: "mail.timeout", Default: "30s",
+		Meaning: "How long connecting to the SMTP server may take, and then each message; at most 2m.",
+		field:   func(c *Config) any { return &c.Mail.Timeout },
+	},
+	{
+		Name: "mail.templates_dir", Derived: "none: Keizer's own templates",
+		Meaning: "A folder of templates of mail that replace Keizer's own: layout.html, and KIND.html and KIND.txt. They are tried at the start.",
+		field:   func(c *Config) any { return &c.Mail.TemplatesDir },
+	},
+	{
 		Name: "log.level", Flag: "log-level", Default: "info",
 		Meaning: "debug, info, warn or error.",
 		field:   func(c *Config) any { return &c.Log.Level },

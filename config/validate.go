@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 )
@@ -30,6 +32,7 @@ func (c *Config) Validate() error {
 	v.masterKeys()
 	v.proxies()
 	v.lifetimes()
+	v.mail()
 
 	v.check("root_organization", c.RootOrganization == "" || slug.MatchString(c.RootOrganization),
 		"must be the slug of an organization: lower-case letters, digits and hyphens")
@@ -172,6 +175,45 @@ func (v *validation) lifetimes() {
 	v.check("session.idle_timeout", c.Session.IdleTimeout <= c.Session.AbsoluteTimeout, "must not exceed session.absolute_timeout")
 	v.check("tokens.refresh_idle", c.Tokens.RefreshIdle <= c.Tokens.RefreshAbsolute, "must not exceed tokens.refresh_absolute")
 }
+
+// mail checks how mail leaves. It may leave nowhere, and then waits.
+func (v *validation) mail() {
+	m := &v.config.Mail
+	v.oneOf("mail.tls", m.TLS, "starttls", "tls", "none")
+	v.check("mail.port", m.Port >= 0 && m.Port <= 65535, "must be from 0 to 65535")
+	v.check("mail.timeout", m.Timeout >= time.Second && m.Timeout <= 2*time.Minute, "must be from 1s to 2m0s")
+	if m.From != "" {
+		_, err := identity.Email(m.From)
+		v.check("mail.from", err == nil, "must be an e-mail address and nothing else, such as no-reply@example.com")
+	}
+	v.check("mail.helo", m.HELO == "" || hostName(m.HELO), "must be the name of a host")
+	v.check("mail.username", (m.Username == "") == (m.Password == ""), "goes with mail.password: set both or neither")
+	if m.Host == "" {
+		for _, given := range []struct{ key, value string }{
+			{"mail.username", m.Username}, {"mail.password", m.Password.Reveal()}, {"mail.from", m.From}, {"mail.ca_file", m.CAFile},
+		} {
+			v.check(given.key, given.value == "", "needs mail.host: without it no mail is sent")
+		}
+		return
+	}
+	address, err := netip.ParseAddr(m.Host)
+	v.check("mail.host", err == nil || hostName(m.Host), "must be the name of a host; its port is mail.port")
+	v.check("mail.from", m.From != "", "is required where mail.host is set: the address that mail comes from")
+	v.check("mail.tls", m.TLS != "none" || v.config.Development() || m.Host == "localhost" || address.IsLoopback(),
+		"must be starttls or tls: none is for a server on this machine, because mail carries links that open accounts")
+	if m.CAFile != "" {
+		content, err := slurp(m.CAFile)
+		if err != nil {
+			v.check("mail.ca_file", false, "%w", err)
+		} else {
+			v.check("mail.ca_file", x509.NewCertPool().AppendCertsFromPEM([]byte(content)), "file %s holds no certificate in PEM", m.CAFile)
+		}
+	}
+}
+
+var hostPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
+
+func hostName(text string) bool { return len(text) <= 253 && hostPattern.MatchString(text) }
 
 const year = 366 * 24 * time.Hour
 

@@ -64,7 +64,7 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	}
 	h.Keys = keys.New(h.DB, keys.Options{})
 	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
-	if h.Composer, err = mail.NewComposer(""); err != nil {
+	if h.Composer, err = mail.NewComposer(h.Cfg.Mail.TemplatesDir); err != nil {
 		return fmt.Errorf("check the templates of mail: %w", err)
 	}
 	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer)

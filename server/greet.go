@@ -28,6 +28,9 @@ func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 	if !cfg.Development() {
 		s.house.Log.Info("serving", "mode", "production", "base", base, "listen", cfg.Listen,
 			"database", databaseName(s.house), "migrations_applied", s.house.Applied)
+		if s.delivery == nil {
+			s.house.Log.Warn("no mail server is configured: mail waits in the database until mail.host is set")
+		}
 		if link != "" {
 			s.house.Log.Info("there is no operator yet: open the setup link, which works once within 24 hours", "setup_link", link)
 		}
@@ -46,6 +49,10 @@ func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 		line("", "(makes the first operator; valid for 24 hours, works once)")
 	}
 	line("playground", base+"/playground")
+	line("mailbox", base+mailboxPath)
+	if cfg.Mail.Host != "" {
+		line("", "(mail is sent by "+cfg.Mail.Host+" as well)")
+	}
 	b.WriteString("\n")
 	_, err = io.WriteString(stdout, b.String())
 	return err

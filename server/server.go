@@ -46,6 +46,7 @@ type Server struct {
 	login      *login.Login
 	account    *account.Account
 	playground *playground.Playground // development only
+	delivery   *delivery              // nil in production without a mail server: mail waits
 	handler    http.Handler
 }
 
@@ -83,6 +84,13 @@ func New(house *House) (*Server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("check the playground: %w", err)
 		}
+	}
+	sender, err := MailSender(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if sender != nil || cfg.Development() {
+		s.delivery = &delivery{db: house.DB, log: house.Log, sender: sender, keep: cfg.Development(), timeout: cfg.Mail.Timeout}
 	}
 	s.handler = s.routes()
 	return s, nil

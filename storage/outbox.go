@@ -125,11 +125,12 @@ func (db *DB) PostponeMail(ctx context.Context, m *Mail, next time.Time, cause s
 	})
 }
 
-// ReleaseMail gives back a message that was claimed and not tried. ErrSpent: somebody else has it by now.
-func (db *DB) ReleaseMail(ctx context.Context, m *Mail) error {
+// ReleaseMail gives back a message that was claimed and not tried, perhaps with the reason why. ErrSpent: somebody else has it by
+// now.
+func (db *DB) ReleaseMail(ctx context.Context, m *Mail, cause string) error {
 	return db.everywhere(ctx, writing, "give back mail", func(q *query) error {
-		return q.spend(`UPDATE outbox SET claimed_until = NULL, attempts = attempts - 1
-			WHERE id = $1 AND delivered_at IS NULL AND claimed_until = $2`, m.ID, m.ClaimedUntil)
+		return q.spend(`UPDATE outbox SET claimed_until = NULL, attempts = attempts - 1, last_error = COALESCE($1, last_error)
+			WHERE id = $2 AND delivered_at IS NULL AND claimed_until = $3`, orNull(oneLine(cause)), m.ID, m.ClaimedUntil)
 	})
 }
 
