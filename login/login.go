@@ -10,10 +10,10 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -23,7 +23,7 @@ type Deps struct {
 	DB        *storage.DB
 	Pages     *web.Pages
 	Sessions  *web.Sessions
-	Hasher    *password.Hasher
+	People    *people.People
 	Operators *manage.Operators
 	Keyring   *seal.Keyring
 	Log       *slog.Logger
@@ -38,7 +38,7 @@ type Login struct {
 	db          *storage.DB
 	pages       *web.Pages
 	sessions    *web.Sessions
-	hasher      *password.Hasher
+	people      *people.People
 	operators   *manage.Operators
 	keyring     *seal.Keyring
 	log         *slog.Logger
@@ -49,7 +49,7 @@ type Login struct {
 // New puts a Login together.
 func New(d Deps) *Login {
 	return &Login{
-		db: d.DB, pages: d.Pages, sessions: d.Sessions, hasher: d.Hasher, operators: d.Operators, keyring: d.Keyring, log: d.Log,
+		db: d.DB, pages: d.Pages, sessions: d.Sessions, people: d.People, operators: d.Operators, keyring: d.Keyring, log: d.Log,
 		tenant: d.Tenant, development: d.Development,
 	}
 }

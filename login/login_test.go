@@ -27,6 +27,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
 	"github.com/keizer-auth/keizer/web"
@@ -67,7 +68,8 @@ func newRoomWith(t *testing.T, db *storage.DB, hasher *password.Hasher) *room {
 	t.Cleanup(served.Close)
 	r.base = served.URL
 	l := New(Deps{
-		DB: db, Pages: pages, Sessions: r.sessions, Hasher: r.hasher, Operators: r.operators, Keyring: storagetest.Keyring(), Log: log,
+		DB: db, Pages: pages, Sessions: r.sessions, Operators: r.operators,
+		People: people.New(people.Deps{DB: db, Hasher: r.hasher, Keyring: storagetest.Keyring(), Log: log}), Keyring: storagetest.Keyring(), Log: log,
 		Tenant: r.tenant, Development: true,
 	})
 	page := func(handler func(*gin.Context) error) gin.HandlerFunc {
@@ -353,15 +355,15 @@ func TestAFailedSignInDoesNotTellWhoExists(t *testing.T) {
 
 		type attempt struct{ name, login, password, reason string }
 		attempts := []attempt{
-			{"a wrong password", "alice", "wrong horse battery staple", wrongPassword},
-			{"an unknown user", "nobdy", "wrong horse battery staple", unknownLogin},
-			{"a switched-off user with the right password", "carol", rightPassword, switchedOff},
-			{"a switched-off user with a wrong password", "carol", "wrong", wrongPassword},
-			{"a user without a password", "david", password.None, wrongPassword},
-			{"a user whose hash cannot be read", "erwin", rightPassword, wrongPassword},
-			{"another organization's user", "frank", rightPassword, unknownLogin},
-			{"what can be no user name", "a\x00ice", rightPassword, unknownLogin},
-			{"what is no text", "al\xffce", rightPassword, unknownLogin},
+			{"a wrong password", "alice", "wrong horse battery staple", people.WrongPassword},
+			{"an unknown user", "nobdy", "wrong horse battery staple", people.UnknownLogin},
+			{"a switched-off user with the right password", "carol", rightPassword, people.SwitchedOff},
+			{"a switched-off user with a wrong password", "carol", "wrong", people.WrongPassword},
+			{"a user without a password", "david", password.None, people.WrongPassword},
+			{"a user whose hash cannot be read", "erwin", rightPassword, people.WrongPassword},
+			{"another organization's user", "frank", rightPassword, people.UnknownLogin},
+			{"what can be no user name", "a\x00ice", rightPassword, people.UnknownLogin},
+			{"what is no text", "al\xffce", rightPassword, people.UnknownLogin},
 		}
 		var want, wantHeaders string
 		for _, a := range attempts {

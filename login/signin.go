@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -102,12 +103,12 @@ func (l *Login) SignInPost(c *gin.Context) error {
 	if page, ok := given.complete(); !ok {
 		return l.showSignIn(c, v, http.StatusBadRequest, page)
 	}
-	user, err := l.verify(c, v, given)
+	user, err := l.people.CheckPassword(c.Request.Context(), l.pages.Visitor(c), l.attempt(c, v, given))
+	if errors.Is(err, people.ErrRefused) {
+		return l.showFailed(c, v, given)
+	}
 	if err != nil {
 		return err
-	}
-	if user == nil {
-		return l.showFailed(c, v, given)
 	}
 	return l.signedIn(c, v, given, user)
 }
@@ -130,81 +131,11 @@ func (g credentials) complete() (web.SignInPage, bool) {
 	return page, page.UsernameProblem == "" && page.PasswordProblem == ""
 }
 
-// Why a sign-in failed, for the audit. The person is told the same of all of them.
-const (
-	unknownLogin  = "unknown"
-	wrongPassword = "password"
-	switchedOff   = "disabled"
-)
-
-// verify returns whose password was given, or nil when it is nobody's. Every way to nil does the same work: one hash, one row
-// of audit. Neither the answer nor its time tells a stranger who exists (S-196, S-197).
-func (l *Login) verify(c *gin.Context, v *visit, given credentials) (*storage.User, error) {
-	ctx := c.Request.Context()
-	user, err := l.db.UserByLogin(ctx, given.login)
-	if errors.Is(err, storage.ErrNotFound) {
-		if err := l.hasher.Decoy(ctx, given.password); err != nil {
-			return nil, err
-		}
-		return nil, l.failed(c, v, given, nil, unknownLogin)
+// attempt is what is checked of what the form brought.
+func (l *Login) attempt(c *gin.Context, v *visit, given credentials) people.Attempt {
+	return people.Attempt{
+		Login: given.login, Password: given.password, Device: l.sessions.Device(c.Request.Context(), c), Facts: v.facts(map[string]any{}),
 	}
-	if err != nil {
-		return nil, fmt.Errorf("look up who signs in: %w", err)
-	}
-
-	ok, outdated, err := l.hasher.Verify(ctx, given.password, user.PasswordHash)
-	if errors.Is(err, password.ErrMalformed) {
-		// Somebody brought it in from elsewhere. That is the operator's to know, and not the stranger's.
-		l.log.ErrorContext(ctx, "the stored password hash of a user cannot be read", "user", user.ID, "cause", err)
-		ok, outdated, err = false, false, l.hasher.Decoy(ctx, given.password)
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return nil, l.failed(c, v, given, user, wrongPassword)
-	case !user.IsActive:
-		return nil, l.failed(c, v, given, user, switchedOff)
-	}
-	if outdated {
-		l.rehash(ctx, given, user)
-	}
-	return user, nil
-}
-
-// rehash stores the password under today's parameters while it is at hand. That it could not be done is no reason to keep
-// anybody out: there will be another time.
-func (l *Login) rehash(ctx context.Context, given credentials, user *storage.User) {
-	hash, err := l.hasher.Hash(ctx, given.password)
-	if err == nil {
-		err = l.db.InTx(ctx, func(ctx context.Context) error {
-			now, err := l.db.User(ctx, user.ID)
-			if err != nil || now.PasswordHash != user.PasswordHash {
-				return err // the password was changed meanwhile, and the change stands
-			}
-			return l.db.SetPasswordHash(ctx, user.ID, hash)
-		})
-	}
-	if err != nil {
-		l.log.WarnContext(ctx, "an outdated password hash could not be renewed", "user", user.ID, "cause", err)
-	}
-}
-
-// failed writes a failure down. What was typed in place of a name is kept as a keyed digest: by it the attempts on one name
-// can be counted, and a password that was typed into the wrong field cannot be guessed from it.
-func (l *Login) failed(c *gin.Context, v *visit, given credentials, user *storage.User, reason string) error {
-	target := ""
-	if user != nil {
-		target = user.ID.String()
-	}
-	const shown = 16 // characters: enough to tell one from another
-	row := web.Event(c, web.Anonymous, "user.sign_in_failed", target, v.facts(map[string]any{
-		"reason": reason, "login": l.keyring.MAC("audit login", v.org.ID.String(), given.login)[:shown],
-	}))
-	if err := l.db.AppendAudit(c.Request.Context(), row); err != nil {
-		return fmt.Errorf("audit a failed sign-in: %w", err)
-	}
-	return nil
 }
 
 func (l *Login) showFailed(c *gin.Context, v *visit, given credentials) error {
@@ -223,10 +154,11 @@ func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *stor
 		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
 	})
 	if errors.Is(err, errSwitchedOff) {
-		if err := l.failed(c, v, given, user, switchedOff); err != nil {
-			return err
+		err = l.people.RefuseSignIn(c.Request.Context(), l.pages.Visitor(c), l.attempt(c, v, given), user, people.SwitchedOff)
+		if errors.Is(err, people.ErrRefused) {
+			return l.showFailed(c, v, given)
 		}
-		return l.showFailed(c, v, given)
+		return err
 	}
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
@@ -244,6 +176,7 @@ func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, p
 	also func(context.Context, *web.Fresh) error,
 ) (*web.Fresh, error) {
 	var fresh *web.Fresh
+	var device string
 	err := l.db.InTx(ctx, func(ctx context.Context) (err error) {
 		fresh, err = l.sessions.Start(ctx, c, user, proof)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -251,6 +184,9 @@ func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, p
 		}
 		if err == nil && also != nil {
 			err = also(ctx, fresh)
+		}
+		if err == nil {
+			device, err = l.people.RememberDevice(ctx, l.pages.Visitor(c), user, l.sessions.Device(ctx, c))
 		}
 		if err == nil {
 			err = l.db.RecordLogin(ctx, user.ID, proof.At)
@@ -263,5 +199,6 @@ func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, p
 	if err != nil {
 		return nil, err
 	}
+	l.sessions.SetDevice(ctx, c, device)
 	return fresh, nil
 }

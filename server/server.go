@@ -75,7 +75,7 @@ func New(house *House) (*Server, error) {
 		},
 	})
 	s.login = login.New(login.Deps{
-		DB: house.DB, Pages: pages, Sessions: sessions, Hasher: house.Hasher, Operators: house.Operators, Log: house.Log,
+		DB: house.DB, Pages: pages, Sessions: sessions, People: house.People, Operators: house.Operators, Log: house.Log,
 		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
 	s.account = account.New(account.Deps{DB: house.DB, People: house.People, Pages: pages, Sessions: sessions, Log: house.Log})

@@ -30,6 +30,7 @@ type fixture struct {
 	passkey    *storage.Passkey
 	app        *storage.Authenticator
 	account    *storage.UpstreamAccount
+	device     *storage.Device
 	mail       *storage.Mail // claimed
 
 	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
@@ -120,6 +121,9 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	}
 	must(db.CreateUpstreamAccount(ctx, f.account))
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
+	f.device = &storage.Device{UserID: f.user.ID, Token: digest(), UserAgent: "Browser/1.0", ExpiresAt: hour}
+	must(db.CreateDevice(ctx, f.device))
+	must(db.TrustDevice(ctx, f.device.ID, &hour))
 	must(db.Take(ctx, fixtureLimit, f.user.Email))
 	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))
 	must(db.EnqueueMail(ctx, &f.user.ID, &mail.Message{Kind: mail.PasswordReset, To: f.user.Email, Link: "https://id.example/mail-canary"}))

@@ -427,6 +427,33 @@ var trespasses = map[string]trespass{
 			UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-2",
 		}))
 	},
+	"CreateDevice": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateDevice(ctx, &storage.Device{UserID: f.user.ID, Token: uuid.NewString(), ExpiresAt: time.Now().Add(minute)}))
+	},
+	"Device": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Device(ctx, f.device.Token, f.user.ID))
+	},
+	"DevicesOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.DevicesOf(ctx, f.user.ID))
+	},
+	"SeeDevice": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SeeDevice(ctx, f.device.ID, "stolen", time.Now().Add(minute)))
+	},
+	"TrustDevice": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.TrustDevice(ctx, f.device.ID, &f.device.ExpiresAt))
+	},
+	"DistrustDevices": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DistrustDevices(ctx, f.user.ID))
+	},
+	"MoveDevices": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.MoveDevices(ctx, f.device.Token, uuid.NewString()))
+	},
+	"ForgetDevice": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.ForgetDevice(ctx, f.user.ID, f.device.ID))
+	},
+	"ForgetDevices": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.ForgetDevices(ctx, f.user.ID))
+	},
 	// A limit of that name and subject is the stranger's own.
 	"Take": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.Take(ctx, fixtureLimit, f.user.Email))
@@ -460,7 +487,7 @@ var unharmed = []string{
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
-	"Take", "GiveBack", "TakeTurn", "Forgive",
+	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
 }
 
@@ -582,6 +609,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*provider, err)
 	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID)
 	add(*account, err)
+	devices, err := db.DevicesOf(ctx, f.user.ID)
+	list(devices, err)
 	add(isExceeded(db.Take(ctx, fixtureLimit, f.user.Email)), isExceeded(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)), nil)
 	return all
 }

@@ -33,6 +33,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 		tables := []string{
 			"oauth_codes", "oauth_access_tokens", "oauth_refresh_tokens", "oauth_grants", "interactions", "oauth_par", "oauth_jtis",
 			"verification_tokens", "sessions", "sign_ins", "spent_challenges", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
+			"rate_limits", "devices",
 		}
 		left := func() string {
 			var counts []string
@@ -64,12 +65,12 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			at   time.Time
 			want map[string]int
 		}{
-			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0}},
+			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0, "devices": 0}},
 			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0, "spent_challenges": 0}},
 			{end.Add(11 * time.Minute), map[string]int{"oauth_codes": 0}},
 			{end.Add(19 * time.Minute), nil},
 			{end.Add(21 * time.Minute), map[string]int{"oauth_par": 0}},
-			{end.Add(23 * time.Hour), nil},
+			{end.Add(23 * time.Hour), map[string]int{"rate_limits": 0}},
 			{end.Add(25 * time.Hour), map[string]int{"oauth_grants": 0, "oauth_refresh_tokens": 0, "sessions": 0, "verification_tokens": 0}},
 			{end.Add(1000 * 24 * time.Hour), nil},
 		} {

@@ -67,13 +67,18 @@ func (db *DB) TakeTurn(ctx context.Context, backoff throttle.Backoff, subject st
 	return db.count(ctx, backoff.Name, subject, 0, func(q *query, key string, now int64) (int64, error) {
 		wait := "CASE " + tries
 		for i, w := range backoff.Waits() {
-			wait += fmt.Sprintf(" WHEN %d THEN %d", backoff.Free+i, now+w.Microseconds())
+			wait += fmt.Sprintf(" WHEN %d THEN CAST($6 AS bigint) + %d", backoff.Free+i, w.Microseconds())
 		}
-		wait += fmt.Sprintf(" ELSE CASE WHEN %s < %d THEN %d ELSE %d END END", tries, backoff.Free, now, now+most)
+		wait += fmt.Sprintf(" ELSE CASE WHEN %s < %d THEN 0 ELSE CAST($6 AS bigint) + %d END END", tries, backoff.Free, most)
+		// Who waited for the row has an older time than whoever had it first: where there is nothing to wait for, none is written.
+		first := int64(0)
+		if w := backoff.Wait(1); w > 0 {
+			first = now + w.Microseconds()
+		}
 		return q.exec(`INSERT INTO rate_limits (org_id, subject, tries, busy_until, expires_at) VALUES ($1, $2, 1, $4, $5)
 			ON CONFLICT (org_id, subject) DO UPDATE SET tries = `+tries+`, busy_until = `+wait+`, expires_at = excluded.expires_at
 			WHERE `+fresh+` OR rate_limits.busy_until <= $6 OR rate_limits.busy_until > $7`,
-			q.org, key, q.now, now+backoff.Wait(1).Microseconds(), q.now.Add(backoff.Forget), now, now+most+skewed.Microseconds())
+			q.org, key, q.now, first, q.now.Add(backoff.Forget), now, now+most+skewed.Microseconds())
 	})
 }
 
@@ -93,8 +98,11 @@ func (db *DB) count(ctx context.Context, name, subject string, slack int64, take
 		taken, err = take(q, key, q.now.UnixMicro())
 		return err
 	})
-	if err != nil || taken > 0 {
-		return err
+	if err != nil {
+		return unknown(err)
+	}
+	if taken > 0 {
+		return nil
 	}
 	exceeded := &throttle.Exceeded{Name: name}
 	err = db.scoped(ctx, reading, "read "+name, func(q *query) error {
@@ -107,9 +115,17 @@ func (db *DB) count(ctx context.Context, name, subject string, slack int64, take
 		return err
 	})
 	if err != nil {
-		return err
+		return unknown(err)
 	}
 	return exceeded
+}
+
+// unknown makes sure of what is said when a limit could not be counted, for whatever reason: that nothing is known (503).
+func unknown(err error) error {
+	if ours(err) || errors.Is(err, errCounted) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &unavailable{cause: err}
 }
 
 func (db *DB) settle(ctx context.Context, name, subject string, change func(q *query, key string) error) error {

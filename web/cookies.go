@@ -14,6 +14,7 @@ import (
 const (
 	cookieSession = "session"
 	cookieFlow    = "flow"
+	cookieDevice  = "device"
 )
 
 // jar knows what our cookies are called and how they are set.

@@ -64,29 +64,49 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	}
 	salt := make([]byte, current.salt)
 	rand.Read(salt)
-	tag, err := h.derive(ctx, password, salt, current)
-	if err != nil {
+	if err := h.enter(ctx); err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
-	return format(current, salt, tag), nil
+	defer func() { <-h.slots }()
+	return format(current, salt, derive(password, salt, current)), nil
 }
 
 // Verify reports whether the password is the one that phc was made of, and, if it is, whether phc is outdated: made with
 // other parameters than today's, so that it should be made anew while the password is at hand. Where phc is None or the
 // password too long, the work is done all the same, so that the time tells nothing of the user.
 func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, outdated bool, err error) {
-	if phc == None || len(password) > MaxLength {
-		return false, false, h.Decoy(ctx, password)
+	return h.VerifyIf(ctx, password, phc, nil)
+}
+
+// VerifyIf is Verify for where guesses are counted. It asks admit when it is the password's turn, and before any work: no more
+// are counted at once than there are slots, so that people who come all together do not use one another's tries up. What admit
+// does not let be looked at is not looked at, and takes as long; its error is returned as it is.
+func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(context.Context) (look bool, err error),
+) (ok, outdated bool, err error) {
+	p, salt, want := current, h.decoy, []byte(nil)
+	if phc != None {
+		if p, salt, want, err = parse(phc); err != nil {
+			return false, false, fmt.Errorf("verify password: %w", err)
+		}
 	}
-	p, salt, want, err := parse(phc)
-	if err != nil {
+	if len(password) > MaxLength {
+		password, want = password[:MaxLength], nil
+	}
+	if err := h.enter(ctx); err != nil {
 		return false, false, fmt.Errorf("verify password: %w", err)
 	}
-	got, err := h.derive(ctx, password, salt, p)
-	if err != nil {
-		return false, false, fmt.Errorf("verify password: %w", err)
+	defer func() { <-h.slots }()
+	if admit != nil {
+		look, err := admit(ctx)
+		if err != nil {
+			return false, false, err
+		}
+		if !look {
+			want = nil
+		}
 	}
-	if subtle.ConstantTimeCompare(got, want) != 1 {
+	got := derive(password, salt, p)
+	if want == nil || subtle.ConstantTimeCompare(got, want) != 1 {
 		return false, false, nil
 	}
 	return true, p != current, nil
@@ -94,21 +114,12 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, outdated
 
 // Decoy does the work of Verify for a user who does not exist.
 func (h *Hasher) Decoy(ctx context.Context, password string) error {
-	if len(password) > MaxLength {
-		password = password[:MaxLength]
-	}
-	if _, err := h.derive(ctx, password, h.decoy, current); err != nil {
-		return fmt.Errorf("verify password: %w", err)
-	}
-	return nil
+	_, _, err := h.Verify(ctx, password, None)
+	return err
 }
 
-func (h *Hasher) derive(ctx context.Context, password string, salt []byte, p params) ([]byte, error) {
-	if err := h.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { <-h.slots }()
-	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, p.tag), nil
+func derive(password string, salt []byte, p params) []byte {
+	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, p.tag)
 }
 
 // enter takes a slot at once, or waits in the queue for one.
