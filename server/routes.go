@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/login"
 	"github.com/keizer-auth/keizer/playground"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -68,6 +69,7 @@ func (s *Server) routes() http.Handler {
 			group.OPTIONS(path, page(p.Preflight))
 		}
 
+		group.Match(document, "/logo/:"+login.ParamDigest, page(l.Logo))
 		group.GET("/login", page(l.SignIn))
 		group.POST("/login", sameOrigin, page(l.SignInPost))
 		group.GET("/consent", page(l.Consent))
@@ -91,18 +93,18 @@ func (s *Server) page(handler func(*gin.Context) error) gin.HandlerFunc {
 }
 
 func (s *Server) notFound(c *gin.Context) error {
-	return s.nothing(c, http.StatusNotFound, "There is nothing at this address.")
+	return s.nothing(c, http.StatusNotFound, "error.nothing_here", "There is nothing at this address.")
 }
 
 func (s *Server) wrongMethod(c *gin.Context) error {
-	return s.nothing(c, http.StatusMethodNotAllowed, "This address cannot be asked in that way.")
+	return s.nothing(c, http.StatusMethodNotAllowed, "error.method", "This address cannot be asked in that way.")
 }
 
-// nothing answers where no handler does: a program in JSON, a person with a page.
-func (s *Server) nothing(c *gin.Context, status int, text string) error {
+// nothing answers where no handler does: a program in JSON, by the text; a person with a page, by the message of that name.
+func (s *Server) nothing(c *gin.Context, status int, message, text string) error {
 	if path := c.Request.URL.Path; forApplications(path) && !strings.HasSuffix(path, "/oauth2/authorize") {
 		s.provider.RefuseWith(c, status, text)
 		return nil
 	}
-	return &web.Error{Status: status, Message: text}
+	return &web.Error{Status: status, Message: message}
 }

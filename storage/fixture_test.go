@@ -36,6 +36,7 @@ type fixture struct {
 	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
 
 	resetRequest uuid.UUID
+	logo         string // digest
 }
 
 func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) *fixture {
@@ -56,6 +57,8 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 		Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true, Metadata: map[string]any{"team": "blue"},
 	}
 	must(db.CreateUser(ctx, f.user))
+	f.logo = digest()
+	must(db.SetLogo(ctx, &storage.Logo{Digest: f.logo, ContentType: "image/png", Image: []byte("picture")}))
 	var err error
 	f.role, err = db.EnsureRole(ctx, "editor", "may edit", false)
 	must(err)

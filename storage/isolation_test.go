@@ -90,6 +90,15 @@ var trespasses = map[string]trespass{
 	"VerifyUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.VerifyUser(ctx, f.user.ID, f.user.Email))
 	},
+	"SetLogo": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SetLogo(ctx, &storage.Logo{Owned: f.user.Owned, Digest: "other", ContentType: "image/png", Image: []byte("x")}))
+	},
+	"Logo": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Logo(ctx, f.logo))
+	},
+	"DeleteLogo": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return only(db.DeleteLogo(ctx))
+	},
 	"CreateInvitation": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateInvitation(ctx, "new@example.com", &storage.Invitation{
 			OrgID: f.user.OrgID, Token: uuid.NewString(), ExpiresAt: now(),
@@ -489,6 +498,7 @@ var unharmed = []string{
 	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
+	"DeleteLogo",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

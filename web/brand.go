@@ -1,6 +1,10 @@
 package web
 
-import "github.com/keizer-auth/keizer/internal/tenant"
+import (
+	"net/url"
+
+	"github.com/keizer-auth/keizer/internal/tenant"
+)
 
 // brand is what a page shows of an organization besides its name.
 type brand struct {
@@ -14,6 +18,9 @@ func brandOf(org *tenant.Org) brand {
 	chosen := org.Decided().Branding
 	b := brand{Terms: httpsOnly(chosen.TermsURI), Policy: httpsOnly(chosen.PolicyURI), Support: httpsOnly(chosen.SupportURI)}
 	b.Accent, _ = accentSheet(chosen.Accent)
+	if chosen.Logo != "" {
+		b.Logo = org.BasePath + "/logo/" + url.PathEscape(chosen.Logo)
+	}
 	return b
 }
 

@@ -158,7 +158,11 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 			if !strings.HasPrefix(e.attrs["href"], "/static/") {
 				t.Errorf("the page asks for %q", e.attrs["href"])
 			}
-		case "style", "img", "iframe", "object", "embed", "base":
+		case "img":
+			if _, ok := e.attrs["alt"]; !ok || !strings.HasPrefix(e.attrs["src"], "data:image/") && !strings.HasPrefix(e.attrs["src"], "/") {
+				t.Errorf("a picture is %v", e.attrs)
+			}
+		case "style", "iframe", "object", "embed", "base":
 			t.Errorf("there is a <%s>", e.name)
 		case "form":
 			if e.attrs["method"] != "post" {
@@ -513,7 +517,7 @@ func TestEveryTextIsThereAndIsUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	english := catalog.In(language.English)
-	for _, pattern := range []string{"templates/*.html", "*.go", "../login/*.go", "../login/*/*.go", "../provider/*.go", "../people/*.go", "../internal/mail/*.go"} {
+	for _, pattern := range []string{"templates/*.html", "*.go", "../login/*.go", "../login/*/*.go", "../provider/*.go", "../people/*.go", "../internal/mail/*.go", "../server/*.go"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

@@ -56,7 +56,8 @@ const structure = () => {
     for (const { name: attribute } of e.attributes)
       if (attribute === 'style' || attribute.startsWith('on')) say(`${name(e)} has an attribute ${attribute}`);
     if (e.tagName === 'SCRIPT' && !(e.src.startsWith(location.origin + '/static/') && !e.textContent) && e.textContent !== 'HTMLFormElement.prototype.submit.call(document.forms[0])') say('a script: ' + e.textContent);
-    if (['IMG', 'IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'BASE', 'LINK'].includes(e.tagName)) say(`there is a ${name(e)}`);
+    if (e.tagName === 'IMG' && !e.src.startsWith('data:image/') && !e.src.startsWith(location.origin + '/')) say('a picture from elsewhere: ' + e.src);
+    if (['IFRAME', 'OBJECT', 'EMBED', 'STYLE', 'BASE', 'LINK'].includes(e.tagName)) say(`there is a ${name(e)}`);
   }
   for (const e of all('a[href]')) {
     if (!/^https?:$/.test(e.protocol)) say(`${name(e)} leads to ${e.href}`);
