@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"github.com/keizer-auth/keizer/internal/formbrowser"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/requestid"
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -60,6 +61,10 @@ func newRoomWith(t *testing.T, db *storage.DB, hasher *password.Hasher) *room {
 	if err != nil {
 		t.Fatal(err)
 	}
+	composer, err := mail.NewComposer("")
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.operators = manage.New(db, hasher, log)
 	r.sessions = web.NewSessions(db, storagetest.Keyring(), web.SessionOptions{IdleTimeout: time.Hour, AbsoluteTimeout: 12 * time.Hour})
 
@@ -69,7 +74,8 @@ func newRoomWith(t *testing.T, db *storage.DB, hasher *password.Hasher) *room {
 	r.base = served.URL
 	l := New(Deps{
 		DB: db, Pages: pages, Sessions: r.sessions, Operators: r.operators,
-		People: people.New(people.Deps{DB: db, Hasher: r.hasher, Keyring: storagetest.Keyring(), Log: log}), Keyring: storagetest.Keyring(), Log: log,
+		People:  people.New(people.Deps{DB: db, Hasher: r.hasher, Keyring: storagetest.Keyring(), Composer: composer, Log: log}),
+		Keyring: storagetest.Keyring(), Log: log,
 		Tenant: r.tenant, Development: true,
 	})
 	page := func(handler func(*gin.Context) error) gin.HandlerFunc {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/useragent"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -54,6 +56,12 @@ func (p *People) RememberDevice(ctx context.Context, who visitor.Visitor, user *
 	}
 	if err := p.audit(ctx, who, byUser(user.ID), "device.added", user.ID.String(), nil); err != nil {
 		return "", err
+	}
+	letter := mail.Letter{
+		Kind: mail.NewDevice, Agent: useragent.Readable(who.Agent), Place: who.Address, When: time.Now().UTC().Format("2006-01-02 15:04 UTC"),
+	}
+	if err := p.post(ctx, user, letter); err != nil {
+		return "", fmt.Errorf("tell of a new device: %w", err)
 	}
 	return fresh, nil
 }
