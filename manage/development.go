@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -23,7 +24,9 @@ const (
 func (o *Operators) EnsureDevelopment(ctx context.Context, base string) error {
 	org, err := o.db.OrganizationBySlug(ctx, DevelopmentOrganization)
 	if errors.Is(err, storage.ErrNotFound) {
-		org, err = o.CreateOrganization(ctx, "Default", DevelopmentOrganization)
+		// Whoever tries Keizer out wants to see how people sign up.
+		open := map[string]any{"sign_up": map[string]any{"mode": settings.SignUpOpen}}
+		org, err = o.createOrganization(ctx, "Default", DevelopmentOrganization, open)
 		if errors.Is(err, storage.ErrConflict) { // another replica was faster
 			org, err = o.db.OrganizationBySlug(ctx, DevelopmentOrganization)
 		}

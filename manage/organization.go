@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/keizer-auth/keizer/internal/profile"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -41,6 +43,10 @@ func checkSlug(slug string) error {
 // CreateOrganization makes an organization, with keys to sign with and the role of its operators. A slug that is taken is a
 // Conflict.
 func (o *Operators) CreateOrganization(ctx context.Context, name, slug string) (*storage.Organization, error) {
+	return o.createOrganization(ctx, name, slug, nil)
+}
+
+func (o *Operators) createOrganization(ctx context.Context, name, slug string, decided map[string]any) (*storage.Organization, error) {
 	if err := checkOrganization(name, slug, "name", "slug"); err != nil {
 		return nil, err
 	}
@@ -50,7 +56,7 @@ func (o *Operators) CreateOrganization(ctx context.Context, name, slug string) (
 	}
 	var org *storage.Organization
 	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
-		if org, err = o.insertOrganization(ctx, name, slug, set); err != nil {
+		if org, err = o.insertOrganization(ctx, name, slug, decided, set); err != nil {
 			return err
 		}
 		return o.audit(within(ctx, org), "organization.created", slug, map[string]any{"name": name})
@@ -72,8 +78,10 @@ func checkOrganization(name, slug, nameField, slugField string) error {
 }
 
 // insertOrganization is the part of the deed that is done in the transaction.
-func (o *Operators) insertOrganization(ctx context.Context, name, slug string, set *keys.Set) (*storage.Organization, error) {
-	org := &storage.Organization{Name: name, Slug: slug}
+func (o *Operators) insertOrganization(
+	ctx context.Context, name, slug string, decided map[string]any, set *keys.Set,
+) (*storage.Organization, error) {
+	org := &storage.Organization{Name: name, Slug: slug, Settings: decided}
 	if err := o.db.CreateOrganization(ctx, org); err != nil {
 		return nil, err
 	}
@@ -83,4 +91,85 @@ func (o *Operators) insertOrganization(ctx context.Context, name, slug string, s
 	}
 	_, err := o.db.EnsureRole(ctx, storage.OperatorRole, operatorDescription, true)
 	return org, err
+}
+
+// OrganizationPatch is a change to an organization. What is nil stays as it is.
+type OrganizationPatch struct {
+	Name     *string
+	Settings settings.Patch
+}
+
+// UpdateOrganization changes an organization. Of two changes at once both count, one after the other. It holds on every replica as
+// soon as they have forgotten what they knew, within seconds.
+func (o *Operators) UpdateOrganization(ctx context.Context, slug string, patch OrganizationPatch) (org *storage.Organization, err error) {
+	for range retries {
+		err = o.db.InTx(ctx, func(ctx context.Context) error {
+			if org, err = o.db.OrganizationBySlug(ctx, slug); err != nil {
+				return err
+			}
+			changed, err := o.patchOrganization(within(ctx, org), org, patch)
+			if err != nil || len(changed) == 0 {
+				return err
+			}
+			if err := o.db.UpdateOrganization(ctx, org); err != nil {
+				return err
+			}
+			return o.audit(within(ctx, org), "organization.updated", slug, changed)
+		})
+		if !errors.Is(err, storage.ErrConflict) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, during("update organization", err)
+	}
+	return org, nil
+}
+
+// patchOrganization writes a patch into a row and returns what it changes, with what was before.
+func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organization, patch OrganizationPatch) (map[string]any, error) {
+	var c complaints
+	changed := make(map[string]any)
+	if patch.Name != nil && *patch.Name != org.Name {
+		c.check("name", profile.Name(*patch.Name))
+		changed["name"] = map[string]any{"before": org.Name, "after": *patch.Name}
+		org.Name = *patch.Name
+	}
+	before, err := settings.Parse(org.Settings)
+	if err != nil {
+		return nil, err
+	}
+	stored, after, err := patch.Settings.Apply(org.Settings)
+	if err != nil {
+		for _, complaint := range settings.Complaints(err) {
+			c.add(complaint.Path, "%s", complaint.Message)
+		}
+		return nil, cmp.Or(c.err(), err)
+	}
+	if after.Branding.Logo != before.Branding.Logo {
+		c.add("branding.logo", "it is set with the picture itself")
+	}
+	for _, name := range after.SecondFactor.Roles {
+		if slices.Contains(before.SecondFactor.Roles, name) || name == storage.OperatorRole {
+			continue
+		}
+		switch _, err := o.db.RoleByName(ctx, name); {
+		case errors.Is(err, storage.ErrNotFound):
+			c.check("second_factor.roles", noRole(name))
+		case err != nil:
+			return nil, err
+		}
+	}
+	if err := c.err(); err != nil {
+		return nil, err
+	}
+	differing, err := settings.Changes(before, after)
+	if err != nil {
+		return nil, err
+	}
+	for path, change := range differing {
+		changed[path] = change
+	}
+	org.Settings = stored
+	return changed, nil
 }

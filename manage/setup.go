@@ -162,7 +162,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 			return storage.ErrSpent
 		}
 		if home = org; home == nil {
-			home, err = o.insertOrganization(ctx, form.OrganizationName, form.OrganizationSlug, set)
+			home, err = o.insertOrganization(ctx, form.OrganizationName, form.OrganizationSlug, nil, set)
 			if errors.Is(err, storage.ErrConflict) {
 				return &Conflict{Field: "organization_slug", Message: "an organization has it already"}
 			}

@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -181,4 +182,14 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		return fmt.Errorf("set password: %w", err)
 	}
 	return nil
+}
+
+// sameJSON compares what would be written.
+func sameJSON(a, b map[string]any) bool {
+	if len(a) == 0 && len(b) == 0 {
+		return true
+	}
+	first, err := json.Marshal(a)
+	second, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && string(first) == string(second)
 }

@@ -168,6 +168,14 @@ func (db *DB) ListSessions(ctx context.Context, userID *uuid.UUID, usedSince tim
 	return sessions, users, err
 }
 
+// CountSessions returns in how many browsers a person is signed in.
+func (db *DB) CountSessions(ctx context.Context, userID uuid.UUID) (n int, err error) {
+	err = db.scoped(ctx, reading, "count sessions", func(q *query) error {
+		return q.row(`SELECT count(*) FROM sessions WHERE user_id = $1 AND org_id = $2 AND is_valid = TRUE AND expires_at > $3`, userID, q.org, q.now).Scan(&n)
+	})
+	return n, err
+}
+
 // EndEverySession signs everybody of the organization out, as EndSession does, and returns how many sessions that were.
 func (db *DB) EndEverySession(ctx context.Context, everything bool) (ended int64, err error) {
 	err = db.InTx(ctx, func(ctx context.Context) error {

@@ -77,6 +77,9 @@ var trespasses = map[string]trespass{
 		all, _, err2 := db.ListSessions(ctx, nil, time.Time{}, uuid.Nil, 0)
 		return len(sessions) + len(all), errors.Join(err, err2)
 	},
+	"CountSessions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return db.CountSessions(ctx, f.user.ID)
+	},
 	"EndEverySession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		n, err := db.EndEverySession(ctx, true)
 		return int(n), err
@@ -491,7 +494,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
-	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "EndEverySession",
+	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",

@@ -168,8 +168,11 @@ func (db *DB) EndVerificationToken(ctx context.Context, id uuid.UUID, kind strin
 	})
 }
 
-// EndVerificationTokensOfUser makes a person's unused tokens of some types useless.
+// EndVerificationTokensOfUser makes a person's unused tokens of some types useless, or of every type when none is named.
 func (db *DB) EndVerificationTokensOfUser(ctx context.Context, userID uuid.UUID, kinds ...string) error {
+	if len(kinds) == 0 {
+		kinds = tokensOfUser
+	}
 	return db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "end verification tokens of user", func(q *query) error {
 			for _, kind := range kinds {

@@ -59,7 +59,7 @@ const (
 	maxSession  = 365 * day
 	maxDomains  = 1000
 	maxRoles    = 100
-	maxFrom     = 100  // characters
+	maxFrom     = 100 // characters
 )
 
 var (

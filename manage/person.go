@@ -1,0 +1,255 @@
+package manage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/profile"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// lastOperator is the refusal of what would leave an organization to nobody.
+func lastOperator() error {
+	return &Conflict{Field: "user", Message: "nobody else who is active operates this organization: make another operator first"}
+}
+
+// keepOperator refuses if the organization would have no active operator without a person. Of two who are to go at once, one
+// waits here until the other has gone.
+func (o *Operators) keepOperator(ctx context.Context, user *storage.User) error {
+	another, err := o.db.OtherOperator(ctx, user.ID)
+	if err != nil || another || !user.IsActive {
+		return err
+	}
+	roles, err := o.db.RolesOf(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(roles, func(r storage.Role) bool { return r.IsSystemRole && r.Name == storage.OperatorRole }) {
+		return lastOperator()
+	}
+	return nil
+}
+
+// UserPatch is a change to a person. What is nil stays as it is; a user name or full name that is empty is taken away.
+type UserPatch struct {
+	Email, Username, FullName *string
+	// Verified says whether the e-mail address is known to be theirs. A new address is not, unless it is said here.
+	Verified *bool
+	// Metadata replaces all of it.
+	Metadata *map[string]any
+}
+
+func (p UserPatch) check() error {
+	var c complaints
+	if p.Email != nil {
+		_, err := identity.Email(*p.Email)
+		c.check("email", err)
+	}
+	if p.Username != nil && *p.Username != "" {
+		_, err := identity.Username(*p.Username)
+		c.check("username", err)
+	}
+	if p.FullName != nil && *p.FullName != "" {
+		c.check("name", profile.Name(*p.FullName))
+	}
+	if p.Metadata != nil {
+		for _, complaint := range profile.Metadata(*p.Metadata) {
+			c.add("metadata", "%s", complaint)
+		}
+	}
+	return c.err()
+}
+
+// to writes the patch into a row and returns the names of what it changes.
+func (p UserPatch) to(user *storage.User) (changed []string) {
+	if p.Email != nil && *p.Email != user.Email {
+		// Another spelling is the same mailbox, and what was proven of it.
+		if canonical, err := identity.Email(*p.Email); err != nil || user.EmailCanonical == nil || canonical != *user.EmailCanonical {
+			user.IsVerified = false
+		}
+		user.Email, changed = *p.Email, append(changed, "email")
+	}
+	if p.Verified != nil && *p.Verified != user.IsVerified {
+		user.IsVerified, changed = *p.Verified, append(changed, "verified")
+	}
+	for _, name := range []struct {
+		as     string
+		wanted *string
+		field  **string
+	}{{"username", p.Username, &user.Username}, {"name", p.FullName, &user.FullName}} {
+		if name.wanted == nil || *name.wanted == deref(*name.field) {
+			continue
+		}
+		if *name.field = name.wanted; *name.wanted == "" {
+			*name.field = nil
+		}
+		changed = append(changed, name.as)
+	}
+	if p.Metadata != nil && !sameJSON(user.Metadata, *p.Metadata) {
+		if user.Metadata = *p.Metadata; user.Metadata == nil {
+			user.Metadata = map[string]any{}
+		}
+		changed = append(changed, "metadata")
+	}
+	return changed
+}
+
+func deref(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}
+
+// UpdateUser changes a person of the organization. A spelling of what somebody else has is a Conflict. Links that were mailed to an
+// address that is no longer theirs end.
+func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatch) (*storage.User, error) {
+	if err := patch.check(); err != nil {
+		return nil, err
+	}
+	var user *storage.User
+	err := o.db.InTx(ctx, func(ctx context.Context) (err error) {
+		if user, err = o.db.LockUser(ctx, id); err != nil {
+			return err
+		}
+		changed := patch.to(user)
+		if len(changed) == 0 {
+			return nil
+		}
+		return o.writeUser(ctx, user, changed, nil)
+	})
+	if errors.Is(err, storage.ErrConflict) {
+		return nil, o.whichOther(ctx, id, patch)
+	}
+	if err != nil {
+		return nil, during("update user", err)
+	}
+	return user, nil
+}
+
+// writeUser is the part of the deed that is done in the transaction.
+func (o *Operators) writeUser(ctx context.Context, user *storage.User, changed []string, details map[string]any) error {
+	if err := o.db.UpdateUser(ctx, user); err != nil {
+		return err
+	}
+	if slices.Contains(changed, "email") {
+		if err := o.db.EndVerificationTokensOfUser(ctx, user.ID); err != nil {
+			return err
+		}
+	}
+	all := map[string]any{"changed": changed}
+	for name, value := range details {
+		all[name] = value
+	}
+	return o.audit(ctx, "user.updated", user.ID.String(), all)
+}
+
+// whichOther says what made a change to a person conflict with another person.
+func (o *Operators) whichOther(ctx context.Context, id uuid.UUID, patch UserPatch) error {
+	if patch.Username != nil && *patch.Username != "" {
+		switch other, err := o.db.UserByLogin(ctx, *patch.Username); {
+		case err == nil && other.ID != id:
+			return &Conflict{Field: "username", Message: "somebody has this user name already"}
+		case err != nil && !errors.Is(err, storage.ErrNotFound):
+			return fmt.Errorf("update user: %w", err)
+		}
+	}
+	return &Conflict{Field: "email", Message: "somebody has this e-mail address already"}
+}
+
+// DisableUser switches a person off: whatever they are signed in to or was granted in their name ends, on every replica, and does
+// not come back when they are switched on again. The last operator stays.
+func (o *Operators) DisableUser(ctx context.Context, id uuid.UUID) (*storage.User, error) {
+	return o.switchUser(ctx, id, false)
+}
+
+// EnableUser switches a person on again. They begin with nothing but their password and factors.
+func (o *Operators) EnableUser(ctx context.Context, id uuid.UUID) (*storage.User, error) {
+	return o.switchUser(ctx, id, true)
+}
+
+func (o *Operators) switchUser(ctx context.Context, id uuid.UUID, on bool) (*storage.User, error) {
+	deed, action := "disable user", "user.disabled"
+	if on {
+		deed, action = "enable user", "user.enabled"
+	}
+	var user *storage.User
+	err := o.db.InTx(ctx, func(ctx context.Context) (err error) {
+		if user, err = o.db.LockUser(ctx, id); err != nil || user.IsActive == on {
+			return err
+		}
+		if err := o.setActive(ctx, user, on); err != nil {
+			return err
+		}
+		return o.audit(ctx, action, id.String(), nil)
+	})
+	if err != nil {
+		return nil, during(deed, err)
+	}
+	return user, nil
+}
+
+func (o *Operators) setActive(ctx context.Context, user *storage.User, on bool) error {
+	if !on {
+		if err := o.keepOperator(ctx, user); err != nil {
+			return err
+		}
+		if err := errors.Join(o.db.EndSignInsOfUser(ctx, user.ID), o.db.EndVerificationTokensOfUser(ctx, user.ID)); err != nil {
+			return err
+		}
+	}
+	if err := o.db.SetUserActive(ctx, user.ID, on); err != nil {
+		return err
+	}
+	user.IsActive = on
+	return nil
+}
+
+// DeleteUser removes a person and all that is theirs; what was audited stays. The last operator stays.
+func (o *Operators) DeleteUser(ctx context.Context, id uuid.UUID) error {
+	err := o.db.InTx(ctx, func(ctx context.Context) error {
+		user, err := o.db.LockUser(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := o.keepOperator(ctx, user); err != nil {
+			return err
+		}
+		if err := o.db.DeleteUser(ctx, id); err != nil {
+			return err
+		}
+		return o.audit(ctx, "user.deleted", id.String(), nil)
+	})
+	if err != nil {
+		return during("delete user", err)
+	}
+	return nil
+}
+
+// ResetFactors takes from a person whatever they prove who they are with besides a password, for one who has lost it, and signs
+// them out everywhere: it may be somebody else who has found it. It returns what there was.
+func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage.FactorCounts, err error) {
+	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
+		if _, err = o.db.LockUser(ctx, id); err != nil {
+			return err
+		}
+		if had, err = o.db.FactorCounts(ctx, id); err != nil {
+			return err
+		}
+		if err := errors.Join(o.db.DeleteFactors(ctx, id), o.db.EndSessionsOfUser(ctx, id)); err != nil {
+			return err
+		}
+		return o.audit(ctx, "user.factors_reset", id.String(), map[string]any{
+			"passkeys": had.Passkeys, "authenticators": had.Authenticators, "recovery_codes": had.RecoveryCodes,
+		})
+	})
+	if err != nil {
+		return storage.FactorCounts{}, fmt.Errorf("reset factors: %w", err)
+	}
+	return had, nil
+}
