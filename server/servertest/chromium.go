@@ -421,16 +421,21 @@ func (tab *Tab) Look() {
 // Complaints are what Look would complain of.
 func (tab *Tab) Complaints() (complaints []string) {
 	tab.t.Helper()
-	see := func(how, function string) {
-		tab.t.Helper()
-		for complaint := range strings.Lines(tab.Ask("(() => {" + lookScript + "return " + function + "().join('\\n')})()")) {
+	note := func(how, found string) {
+		for complaint := range strings.Lines(found) {
 			complaints = append(complaints, how+": "+strings.TrimSpace(complaint))
 		}
 	}
+	see := func(how, function string) {
+		tab.t.Helper()
+		note(how, tab.Ask("(() => {"+lookScript+"return "+function+"().join('\\n')})()"))
+	}
 	see("by day", "structure")
 	see("by day", "contrast")
+	note("by day, axe", tab.judge(axeByDay))
 	tab.scheme("dark")
 	see("at night", "contrast")
+	note("at night, axe", tab.judge(axeAtNight))
 	tab.scheme("")
 
 	tab.do(chromedp.EmulateViewport(320, 640))

@@ -25,9 +25,13 @@ func Needs(t testing.TB, what string, programs ...string) {
 // Lacks ends a test that cannot be made on this machine, and says why: skipped, or failed where what is required.
 func Lacks(t testing.TB, what, why string) {
 	t.Helper()
-	required := strings.FieldsFunc(os.Getenv(requireVariable), func(r rune) bool { return r == ',' || r == ' ' })
-	if slices.Contains(required, what) {
+	if requires(what) {
 		t.Fatalf("%s is required here (%s), but %s", what, requireVariable, why)
 	}
 	t.Skipf("without %s: %s", what, why)
+}
+
+// requires reports whether this machine must have something.
+func requires(what string) bool {
+	return slices.Contains(strings.FieldsFunc(os.Getenv(requireVariable), func(r rune) bool { return r == ',' || r == ' ' }), what)
 }
