@@ -78,6 +78,36 @@ func (db *DB) sessionsOfUser(ctx context.Context, userID uuid.UUID, condition st
 	return sessions, err
 }
 
+// EndOtherSessions signs a person out of every browser but one, as EndSession does, and returns which sessions it has ended.
+func (db *DB) EndOtherSessions(ctx context.Context, userID, keep uuid.UUID, everything bool) ([]uuid.UUID, error) {
+	var ended []uuid.UUID
+	err := db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "end other sessions", func(q *query) error {
+			ended = nil
+			rows, err := q.pool.QueryContext(q.ctx, `UPDATE sessions SET is_valid = FALSE
+				WHERE user_id = $1 AND org_id = $2 AND id <> $3 AND is_valid = TRUE RETURNING id`, userID, q.org, keep)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				var id uuid.UUID
+				if err := rows.Scan(&id); err != nil {
+					return err
+				}
+				ended = append(ended, id)
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			_, err = q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE user_id = $2 AND org_id = $3 AND session_id <> $4
+				AND revoked_at IS NULL AND ($5 OR ' ' || scope || ' ' NOT LIKE '% offline_access %')`, q.now, userID, q.org, keep, everything)
+			return err
+		})
+	})
+	return ended, err
+}
+
 // LockUser returns a person as User does, and keeps everybody else from changing the row until the transaction ends. What is
 // decided by what stands there is decided once.
 func (db *DB) LockUser(ctx context.Context, id uuid.UUID) (*User, error) {
@@ -256,4 +286,54 @@ func (db *DB) AuditOfUser(ctx context.Context, actor string, userID uuid.UUID, b
 			Order("created_at DESC, id DESC").Limit(n).Find(&events).Error
 	})
 	return events, err
+}
+
+// LinkedAccount is who a person is at an upstream provider.
+type LinkedAccount struct {
+	Provider, Subject string
+	CreatedAt         time.Time
+}
+
+// UpstreamAccountsOf returns who a person is elsewhere, by the name of the provider.
+func (db *DB) UpstreamAccountsOf(ctx context.Context, userID uuid.UUID) ([]LinkedAccount, error) {
+	var accounts []LinkedAccount
+	err := db.scoped(ctx, reading, "list upstream accounts of user", func(q *query) error {
+		accounts = nil
+		rows, err := q.pool.QueryContext(q.ctx, `SELECT p.name, a.provider_user_id, a.created_at
+			FROM oauth_accounts a JOIN oauth_providers p ON p.id = a.provider_id AND p.org_id = a.org_id
+			WHERE a.user_id = $1 AND a.org_id = $2 ORDER BY p.name, a.provider_user_id`, userID, q.org)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var a LinkedAccount
+			if err := rows.Scan(&a.Provider, &a.Subject, maybe[time.Time]{&a.CreatedAt}); err != nil {
+				return err
+			}
+			accounts = append(accounts, a)
+		}
+		return rows.Err()
+	})
+	return accounts, err
+}
+
+// DeleteFactorsSince takes from a person whatever they prove who they are with, besides a password, that was set up since a time;
+// and every browser gives a second factor again.
+func (db *DB) DeleteFactorsSince(ctx context.Context, userID uuid.UUID, since time.Time) error {
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "delete factors since a time", func(q *query) error {
+			for _, statement := range []string{
+				`DELETE FROM passkeys WHERE user_id = $1 AND org_id = $2 AND created_at >= $3`,
+				`DELETE FROM authenticators WHERE user_id = $1 AND org_id = $2 AND created_at >= $3`,
+				`DELETE FROM recovery_codes WHERE user_id = $1 AND org_id = $2 AND created_at >= $3`,
+			} {
+				if _, err := q.exec(statement, userID, q.org, instant(since)); err != nil {
+					return err
+				}
+			}
+			_, err := q.exec(`UPDATE devices SET trusted_until = NULL WHERE user_id = $1 AND org_id = $2`, userID, q.org)
+			return err
+		})
+	})
 }

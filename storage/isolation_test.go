@@ -180,6 +180,15 @@ var trespasses = map[string]trespass{
 	"SessionOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.SessionOfUser(ctx, f.user.ID, f.session.ID))
 	},
+	"EndOtherSessions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.EndOtherSessions(ctx, f.user.ID, uuid.New(), true))
+	},
+	"UpstreamAccountsOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.UpstreamAccountsOf(ctx, f.user.ID))
+	},
+	"DeleteFactorsSince": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteFactorsSince(ctx, f.user.ID, time.Time{}))
+	},
 	"LockUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.LockUser(ctx, f.user.ID))
 	},
@@ -502,6 +511,7 @@ var unharmed = []string{
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
 	"DeleteLogo",
+	"EndOtherSessions", "UpstreamAccountsOf", "DeleteFactorsSince",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

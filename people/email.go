@@ -1,0 +1,306 @@
+package people
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/internal/visitor"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// How long the links of a change are good.
+const (
+	emailChangeLifetime = 24 * time.Hour
+	emailUndoLifetime   = 7 * 24 * time.Hour
+)
+
+// The pages that the links lead to, below the issuer.
+const (
+	emailConfirmPath = "/account/email/confirm"
+	emailUndoPath    = "/account/email/undo"
+)
+
+// EmailChange is what a link of a change of address is about.
+type EmailChange struct {
+	// From is the address that the account has had, To the one that it is to get.
+	From string `json:"from"`
+	To   string `json:"to"`
+	// Asked is when the change was asked for.
+	Asked time.Time `json:"asked"`
+}
+
+// emailUndoFactors is how long before a change of address somebody may have prepared for it with a factor of their own.
+const emailUndoFactors = 24 * time.Hour
+
+// ChangeEmail asks for another address of a person. Nothing changes before whoever reads mail there agrees; the address that
+// the account has is told at once. Of an address that somebody else has nothing else is to be seen than of one that is free: the
+// mail that goes there says that there is an account already.
+func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uuid.UUID, address string) error {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	canonical, err := identity.Email(address)
+	if err != nil {
+		return &Invalid{"email", "account.email.form"}
+	}
+	user, err := p.db.User(ctx, userID)
+	if err != nil {
+		return fmt.Errorf("change e-mail address: %w", err)
+	}
+	if address == user.Email {
+		return &Invalid{"email", "account.email.same"}
+	}
+	for _, taken := range []struct {
+		limit   throttle.Limit
+		subject string
+	}{
+		{throttle.MailNetwork, throttle.Network(who.Address)},
+		{throttle.MailAddress, "person " + userID.String()}, // whose present address is written to as well
+		{throttle.MailAddress, canonical},
+	} {
+		if err := p.db.Take(ctx, taken.limit, taken.subject); err != nil {
+			return err
+		}
+	}
+
+	err = p.db.InTx(ctx, func(ctx context.Context) error {
+		user, err := p.db.LockUser(ctx, userID)
+		if err != nil {
+			return err
+		}
+		owner, err := p.db.UserByLogin(ctx, address)
+		switch {
+		case errors.Is(err, storage.ErrNotFound), err == nil && owner.ID == userID:
+			err = p.askNewAddress(ctx, who, org, user, address)
+		case err == nil:
+			if err = p.db.EndVerificationTokensOfUser(ctx, userID, storage.EmailChange); err == nil {
+				err = p.post(ctx, owner, mail.Letter{Kind: mail.SignUpExists, Link: org.Issuer + "/account"})
+			}
+		}
+		if err != nil {
+			return err
+		}
+		letter := mail.Letter{Kind: mail.EmailChanging, Address: address, Language: who.Language, When: moment(time.Now())}
+		if err := p.post(ctx, user, letter); err != nil {
+			return err
+		}
+		return p.audit(ctx, who, byUser(userID), "user.email_change_requested", userID.String(), nil)
+	})
+	if err != nil {
+		return fmt.Errorf("change e-mail address: %w", err)
+	}
+	return nil
+}
+
+// askNewAddress sends the link by which an address becomes the person's.
+func (p *People) askNewAddress(ctx context.Context, who visitor.Visitor, org *tenant.Org, user *storage.User, address string) error {
+	until := time.Now().Add(emailChangeLifetime)
+	token, err := p.emailLink(ctx, user.ID, storage.EmailChange, "", EmailChange{From: user.Email, To: address, Asked: time.Now().UTC()}, until)
+	if err != nil {
+		return err
+	}
+	return p.post(ctx, user, mail.Letter{
+		Kind: mail.ConfirmEmail, To: address, Language: who.Language, Link: linkTo(org, emailConfirmPath, token), Until: moment(until),
+	})
+}
+
+// emailLink makes a token about a change, and returns it.
+func (p *People) emailLink(ctx context.Context, userID uuid.UUID, kind, subject string, change EmailChange, until time.Time) (string, error) {
+	data, err := json.Marshal(change)
+	if err != nil {
+		return "", err
+	}
+	token := secret.New(secret.Verification)
+	return token, p.db.CreateVerificationToken(ctx, &storage.VerificationToken{
+		UserID: &userID, Subject: subject, Token: secret.Digest(token), Type: kind, Data: data, ExpiresAt: until,
+	})
+}
+
+// linkTo is a link in mail: of the organization's own issuer, whatever the request has said (S-189).
+func linkTo(org *tenant.Org, path, token string) string {
+	return org.Issuer + path + "?" + url.Values{"token": {token}}.Encode()
+}
+
+// moment is a time as it stands in a letter.
+func moment(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }
+
+// PendingEmail is the address that a person has asked for and not confirmed yet, or nothing.
+func (p *People) PendingEmail(ctx context.Context, userID uuid.UUID) (string, error) {
+	token, err := p.db.VerificationTokenOf(ctx, userID.String(), storage.EmailChange)
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var change EmailChange
+	err = json.Unmarshal(token.Data, &change)
+	return change.To, err
+}
+
+// OpenEmailChange returns what the link that was sent to the new address is about. One that is dead is ErrSpent.
+func (p *People) OpenEmailChange(ctx context.Context, token string) (*EmailChange, error) {
+	_, change, err := p.openEmail(ctx, token, storage.EmailChange)
+	if err != nil {
+		return nil, err
+	}
+	return change, nil
+}
+
+// OpenEmailUndo returns what the link that was sent to the old address would undo. One that is dead is ErrSpent.
+func (p *People) OpenEmailUndo(ctx context.Context, token string) (*EmailChange, error) {
+	_, change, err := p.openEmail(ctx, token, storage.EmailUndo)
+	if err != nil {
+		return nil, err
+	}
+	return change, nil
+}
+
+// openEmail returns whom and what a link is about. Dead are those that were used, that have expired, that were never sent, whose
+// person is gone, and those that a change since then has overtaken (S-220).
+func (p *People) openEmail(ctx context.Context, token, kind string) (*storage.User, *EmailChange, error) {
+	if !secret.Valid(secret.Verification, token) {
+		return nil, nil, storage.ErrSpent
+	}
+	row, err := p.db.VerificationToken(ctx, secret.Digest(token), kind)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && row.UserID == nil {
+		return nil, nil, storage.ErrSpent
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	user, err := p.db.User(ctx, *row.UserID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, nil, storage.ErrSpent
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	change := &EmailChange{}
+	if err := json.Unmarshal(row.Data, change); err != nil {
+		return nil, nil, fmt.Errorf("read what a link is about: %w", err)
+	}
+	if !user.IsActive || kind == storage.EmailChange && user.Email != change.From {
+		return nil, nil, storage.ErrSpent
+	}
+	return user, change, nil
+}
+
+// emailTokens are what was sent to an address: with it they are worth nothing any more.
+var emailTokens = []string{storage.PasswordReset, storage.EmailVerification, storage.EmailChange, storage.EmailCode}
+
+// ConfirmEmail makes the address that a link was sent to that of its person. A link that is dead, or whose address somebody else
+// has meanwhile, is ErrSpent.
+func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var change *EmailChange
+	err = p.spendEmail(ctx, token, storage.EmailChange, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
+		change = opened
+		if err := p.db.ChangeEmail(ctx, user.ID, change.From, change.To); err != nil {
+			return err
+		}
+		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, emailTokens...); err != nil {
+			return err
+		}
+		// Each address has an undo link of its own: a second change does not take the first one's away.
+		until := time.Now().Add(emailUndoLifetime)
+		undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, user.ID.String()+" "+change.From, *change, until)
+		if err != nil {
+			return err
+		}
+		now := moment(time.Now())
+		for _, letter := range []mail.Letter{
+			{Kind: mail.EmailChanged, To: change.From, Address: change.To, Link: linkTo(org, emailUndoPath, undo), Until: moment(until), When: now},
+			{Kind: mail.EmailIsYours, To: change.To, When: now},
+		} {
+			letter.Language = who.Language
+			if err := p.post(ctx, user, letter); err != nil {
+				return err
+			}
+		}
+		return p.audit(ctx, who, byUser(user.ID), "user.email_changed", user.ID.String(), nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("confirm e-mail address: %w", err)
+	}
+	return change, nil
+}
+
+// UndoEmail gives a person back the address that they had. Whoever changed it knew enough to sign in: they are out, everywhere,
+// and what they knew is worth nothing, for the password has to be set anew by way of the old address.
+func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
+	var change *EmailChange
+	err := p.spendEmail(ctx, token, storage.EmailUndo, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
+		change = opened
+		if user.Email != change.From {
+			if err := p.db.ChangeEmail(ctx, user.ID, user.Email, change.From); err != nil {
+				return err
+			}
+		}
+		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, append([]string{storage.EmailUndo}, emailTokens...)...); err != nil {
+			return err
+		}
+		if err := p.db.SetPasswordHash(ctx, user.ID, password.None); err != nil {
+			return err
+		}
+		if err := p.db.EndSessionsOfUser(ctx, user.ID); err != nil {
+			return err
+		}
+		// A passkey that was set up along with the change would lead back in. What was there before it stays, and stands in the way
+		// of whoever reads the old address's mail without right.
+		if err := p.db.DeleteFactorsSince(ctx, user.ID, change.Asked.Add(-emailUndoFactors)); err != nil {
+			return err
+		}
+		letter := mail.Letter{Kind: mail.PasswordChange, To: change.From, Language: who.Language, When: moment(time.Now())}
+		if err := p.post(ctx, user, letter); err != nil {
+			return err
+		}
+		return p.audit(ctx, who, byUser(user.ID), "user.email_change_undone", user.ID.String(), nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("undo change of e-mail address: %w", err)
+	}
+	return change, nil
+}
+
+// spendEmail uses a link up along with what it is for. That its address is taken makes it as dead as any other.
+func (p *People) spendEmail(ctx context.Context, token, kind string, do func(context.Context, *storage.User, *EmailChange) error) error {
+	err := p.db.InTx(ctx, func(ctx context.Context) error {
+		user, _, err := p.openEmail(ctx, token, kind)
+		if err != nil {
+			return err
+		}
+		// Before anything is decided by what the row says.
+		if _, err := p.db.LockUser(ctx, user.ID); err != nil {
+			return err
+		}
+		user, change, err := p.openEmail(ctx, token, kind)
+		if err != nil {
+			return err
+		}
+		if err := p.db.SpendVerificationToken(ctx, secret.Digest(token), kind); err != nil {
+			return err
+		}
+		return do(ctx, user, change)
+	})
+	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
+		return storage.ErrSpent
+	}
+	return err
+}
