@@ -266,6 +266,10 @@ var trespasses = map[string]trespass{
 	"SpendRecoveryCode": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return db.SpendRecoveryCode(ctx, f.user.ID, f.recovery)
 	},
+	"RecoveryCodeUnused": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		unused, err := db.RecoveryCodeUnused(ctx, f.user.ID, f.recovery)
+		return count(unused), err
+	},
 	"DeleteFactors": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.DeleteFactors(ctx, f.user.ID))
 	},
@@ -506,7 +510,7 @@ var unharmed = []string{
 	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
-	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
+	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",

@@ -71,3 +71,12 @@ func (db *DB) DeleteFactors(ctx context.Context, userID uuid.UUID) error {
 		return db.EndSignInsOfUser(ctx, userID)
 	})
 }
+
+// RecoveryCodeUnused reports whether a person has a code of a digest, and has not used it.
+func (db *DB) RecoveryCodeUnused(ctx context.Context, userID uuid.UUID, digest string) (unused bool, err error) {
+	err = db.scoped(ctx, reading, "read recovery code", func(q *query) error {
+		return q.row(`SELECT EXISTS (SELECT 1 FROM recovery_codes WHERE digest = $1 AND user_id = $2 AND org_id = $3 AND used_at IS NULL)`,
+			digest, userID, q.org).Scan(&unused)
+	})
+	return unused, err
+}

@@ -231,6 +231,11 @@ func (c *Composer) view(l Letter, p plan) (*view, error) {
 		Agent: told(l.Agent), Place: told(l.Place), When: line(l.When, maxName), Until: line(l.Until, maxName),
 		Lang: texts.Tag().String(), Dir: messages.Direction(texts.Tag()),
 	}
+	if texts.Has(l.What) { // what it is, rather than what it is called
+		if v.What, _ = texts.T(l.What); v.What == "" {
+			return nil, fmt.Errorf("the text %s takes more than there is", l.What)
+		}
+	}
 	v.Accent, v.OnAccent = colours(l.Accent)
 	pairs := []string{
 		"organization", v.Organization, "issuer", v.Issuer, "name", v.Name, "inviter", v.Inviter, "address", v.Address, "what", v.What,

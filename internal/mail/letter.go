@@ -46,7 +46,7 @@ type Letter struct {
 
 	// Link opens a page with a button; Code is typed in by hand. Neither stands in the subject.
 	Link, Code string
-	// What else a letter tells, in words that are ready to be read.
+	// What else a letter tells, in words that are ready to be read; What may be the id of a text.
 	Inviter, Address, What, Item, Left, Agent, Place string
 	// When it happened, or until when Link and Code are good, in words.
 	When, Until string
