@@ -26,7 +26,7 @@ func TestAPageShowsWhatTheOrganizationHasChosenAndNothingThatItCouldNot(t *testi
 		}).Body.String()
 	}
 	plain := look(settings.Branding{})
-	if strings.Contains(plain, "accent-") || strings.Contains(plain, "<img") || strings.Contains(plain, "foot-links") {
+	if strings.Contains(plain, "accent-") || strings.Contains(plain, "<img") || strings.Contains(plain, "links-of") {
 		t.Errorf("an organization that has chosen nothing has %s", plain)
 	}
 	body := look(settings.Branding{

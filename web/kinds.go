@@ -47,6 +47,6 @@ var commonKinds = map[string]kind{
 	}},
 	"setup_done": {samples: []Page{
 		SetupDonePage{Issuer: "https://id.example", Discovery: "https://id.example/.well-known/openid-configuration"},
-		SetupDonePage{Playground: "/playground"},
+		SetupDonePage{Issuer: "https://id.example/o/x", Discovery: "https://id.example/o/x/.well-known/openid-configuration", Playground: "/playground"},
 	}},
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -136,6 +137,31 @@ func (tab *Tab) photograph() {
 		tab.t.Log(err)
 	}
 	tab.t.Logf("%s (kept with -artifacts) shows what the tab showed last", name)
+}
+
+// Portray keeps pictures of the page under a name, on a large screen and a narrow one, by day and at night, for somebody to look
+// at: only if `go test -artifacts` asks for such things.
+func (tab *Tab) Portray(name string) {
+	tab.t.Helper()
+	if kept := flag.Lookup("test.artifacts"); kept == nil || kept.Value.String() != "true" {
+		return
+	}
+	for scheme, how := range map[string]string{"light": "day", "dark": "night"} {
+		tab.scheme(scheme)
+		for _, width := range []int64{1100, 360} {
+			tab.do(chromedp.EmulateViewport(width, 760))
+			ctx, cancel := context.WithTimeout(tab.ctx, patience)
+			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+			cancel()
+			if err == nil {
+				err = os.WriteFile(filepath.Join(tab.pictures, fmt.Sprintf("%s-%s-%d.png", name, how, width)), picture, 0o600)
+			}
+			if err != nil {
+				tab.t.Fatal(err)
+			}
+		}
+	}
+	tab.scheme("")
 }
 
 // hear takes notes of what the browser tells. It must not ask the browser anything.
