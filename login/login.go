@@ -84,12 +84,15 @@ type visit struct {
 // enter loads what a page is about. An interaction of another browser, another organization or another time is a page that
 // says so, and so is one of an application that is gone.
 func (l *Login) enter(c *gin.Context) (*visit, error) {
+	return l.enterFor(c, c.Query(paramInteraction))
+}
+
+func (l *Login) enterFor(c *gin.Context, id string) (*visit, error) {
 	ctx := c.Request.Context()
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	id := c.Query(paramInteraction)
 	interaction, err := l.sessions.Interaction(c, id)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
@@ -60,6 +61,10 @@ func (l *Login) SignIn(c *gin.Context) error {
 
 func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignInPage) error {
 	page.Action, page.App = v.at("/login"), v.app()
+	page.ForgotURL = v.at(pathForgot)
+	if !page.Again && v.org.Decided().SignUp.Mode == settings.SignUpOpen {
+		page.SignUpURL = v.at(pathSignUp)
+	}
 	page.Cancel = v.interaction != nil || page.Again
 	page.CSRF = l.sessions.CSRF(c, purposeLogin)
 	return l.pages.Render(c, status, pageLogin, page)

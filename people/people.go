@@ -30,11 +30,12 @@ type People struct {
 	keyring  *seal.Keyring
 	composer *mail.Composer
 	log      *slog.Logger
+	asked    chan struct{}
 }
 
 // New puts a People together.
 func New(d Deps) *People {
-	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, composer: d.Composer, log: d.Log}
+	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, composer: d.Composer, log: d.Log, asked: make(chan struct{}, 1)}
 }
 
 // Anonymous is the actor of what nobody has proven to have done.

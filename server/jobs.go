@@ -26,6 +26,7 @@ func (s *Server) jobs(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.every(ctx, purgeEvery, "purge", s.purge) })
 	running.Go(func() { s.every(ctx, rotateEvery, "rotate signing keys", s.rotateKeys) })
+	running.Go(func() { s.recover(ctx) })
 	if s.delivery != nil {
 		running.Go(func() { s.delivery.run(ctx) })
 	}

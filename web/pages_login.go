@@ -19,6 +19,8 @@ type SignInPage struct {
 	Again bool
 	// Cancel is true when there is something to go back to.
 	Cancel bool
+	// ForgotURL is where whoever has forgotten the password goes, SignUpURL whoever has no account; empty where nobody makes one.
+	ForgotURL, SignUpURL string
 	// Problem is said above the form: the id of a text, or a sentence.
 	Problem string
 	// Problems of a field are said beside it.
@@ -56,7 +58,7 @@ func (ConsentPage) title() string { return "title.consent" }
 // loginKinds are the pages on the way to an application.
 var loginKinds = map[string]kind{
 	"login": {leaves: true, samples: []Page{
-		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true},
+		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true, ForgotURL: "/forgot", SignUpURL: "/signup"},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
 	}},

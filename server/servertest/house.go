@@ -188,6 +188,9 @@ func first(all []string) string {
 // Letters are those that were written to an address, in whichever organization; the newest is last.
 func (h *House) Letters(address string) []mail.Message {
 	h.t.Helper()
+	if _, err := h.AnswerResetRequests(h.t.Context()); err != nil { // which a job does, elsewhere
+		h.t.Fatal(err)
+	}
 	return storagetest.Letters(h.t, h.DB, address)
 }
 

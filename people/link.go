@@ -1,0 +1,112 @@
+package people
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"golang.org/x/text/language"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/internal/visitor"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// How long links work.
+const (
+	verificationLife = 24 * time.Hour
+	resetLife        = 30 * time.Minute
+)
+
+// ErrDeadLink is the answer to a link or code that never was, belongs to somebody else, has expired or was used: which of them
+// is not told.
+var ErrDeadLink = errors.New("the link is dead")
+
+// dead says of a token that is not there, or that somebody else has used meanwhile, what its holder is told.
+func dead(err error) error {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrSpent) {
+		return fmt.Errorf("%w: %w", ErrDeadLink, err)
+	}
+	return err
+}
+
+// linkTo is the address of a page of the organization that opens a token. It begins with the issuer, whatever host a request
+// has named (S-189).
+func linkTo(ctx context.Context, page, token string) (string, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return "", err
+	}
+	return org.Issuer + page + "?" + url.Values{"token": {token}}.Encode(), nil
+}
+
+// token looks up what a link holds. One that opens nothing counts against the network that it is tried from.
+func (p *People) token(ctx context.Context, who visitor.Visitor, text, kind string) (*storage.VerificationToken, error) {
+	network := throttle.Network(who.Address)
+	if err := p.db.Take(ctx, throttle.LinkNetwork, network); err != nil {
+		return nil, err
+	}
+	if !secret.Valid(secret.Verification, text) {
+		return nil, ErrDeadLink
+	}
+	row, err := p.db.VerificationToken(ctx, secret.Digest(text), kind)
+	if err != nil {
+		return nil, dead(err)
+	}
+	return row, p.db.GiveBack(ctx, throttle.LinkNetwork, network)
+}
+
+// until is the time at which a link ends, as its reader sees it.
+func until(end time.Time) string { return end.UTC().Format("2006-01-02 15:04 MST") }
+
+// purposeLink is what the keyring seals the data of a token for.
+const purposeLink = "link"
+
+// sealed is how the data of a token looks that holds a secret.
+type sealed struct {
+	Sealed []byte `json:"sealed"`
+}
+
+// seal makes data for a token of a digest that nobody reads in the database.
+func (p *People) seal(digest string, data any) ([]byte, error) {
+	plain, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("seal the data of a link: %w", err)
+	}
+	var s sealed
+	if s.Sealed, err = p.keyring.Seal(purposeLink, plain, digest); err != nil {
+		return nil, fmt.Errorf("seal the data of a link: %w", err)
+	}
+	return json.Marshal(s)
+}
+
+func (p *People) unseal(row *storage.VerificationToken, data any) error {
+	var s sealed
+	err := json.Unmarshal(row.Data, &s)
+	if err != nil {
+		return fmt.Errorf("open the data of a link: %w", err)
+	}
+	plain, err := p.keyring.Open(purposeLink, s.Sealed, row.Token)
+	if err == nil {
+		err = json.Unmarshal(plain, data)
+	}
+	if err != nil {
+		return fmt.Errorf("open the data of a link: %w", err)
+	}
+	return nil
+}
+
+// languageOf is what a person is spoken to in, if anything says so.
+func languageOf(user *storage.User) language.Tag {
+	locale, _ := user.Metadata["locale"].(string)
+	tag, err := language.Parse(locale)
+	if err != nil {
+		return language.Und
+	}
+	return tag
+}

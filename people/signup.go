@@ -1,0 +1,337 @@
+package people
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/settings"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/internal/visitor"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// ErrSignUpClosed is the answer to whoever wants an account where they cannot make one themselves.
+var ErrSignUpClosed = errors.New("nobody can sign up here")
+
+// PendingLife is how long a sign-up waits for its address to be proven.
+const PendingLife = verificationLife
+
+// SignUp is what somebody enters who wants an account.
+type SignUp struct {
+	Email string
+	Newcomer
+	// Interaction is the authorization request that they are on the way to, as it stands in the address; or empty.
+	Interaction string
+}
+
+// pending is a sign-up whose address is not proven. Nobody exists yet: it waits in the data of a token.
+//
+// The password is only good in the browser that it was chosen in. Whoever follows the link elsewhere chooses one of their own:
+// so nobody can sign up with another's address, wait until they press the button, and know their password (S-229).
+type pending struct {
+	Email       string `json:"email"`
+	Username    string `json:"username,omitempty"`
+	Name        string `json:"name,omitempty"`
+	Hash        string `json:"hash"`
+	Language    string `json:"language,omitempty"`
+	Interaction string `json:"interaction,omitempty"`
+	// Code is a keyed digest of the code in the letter; empty when the address has an account, whose letter has none.
+	Code string `json:"code,omitempty"`
+}
+
+// BeginSignUp takes a sign-up, and sends a letter to the address by which it is completed; or, when it has an account, one that
+// says so. Which of them it was does not show: the work is the same, and so is the answer (S-196, S-197). It returns the secret
+// by which the browser is known until then.
+func (p *People) BeginSignUp(ctx context.Context, who visitor.Visitor, form SignUp) (browser string, err error) {
+	decided, err := decided(ctx)
+	if err != nil {
+		return "", err
+	}
+	if decided.SignUp.Mode != settings.SignUpOpen {
+		return "", ErrSignUpClosed
+	}
+	form.Email = strings.TrimSpace(form.Email)
+	form.tidy(decided)
+	canonical, err := checkAddress(decided, form.Email)
+	if err := errors.Join(err, form.check(decided, form.Email)); err != nil {
+		return "", err
+	}
+	// Whether a user name is free has to be told, and only to who could have it: this bounds how many one can ask for.
+	if err := p.db.Take(ctx, throttle.SignUpNetwork, throttle.Network(who.Address)); err != nil {
+		return "", err
+	}
+	free, err := p.usernameFree(ctx, form.Username)
+	if err != nil {
+		return "", err
+	}
+	if !free {
+		return "", &Invalid{FieldUsername, "signup.username_taken"}
+	}
+	hash, err := p.hasher.Hash(ctx, form.Password.Reveal())
+	if err != nil {
+		return "", err
+	}
+	browser = secret.New(secret.SignUp)
+	err = p.sendPending(ctx, who, canonical, &storage.VerificationToken{Subject: secret.Digest(browser)}, pending{
+		Email: form.Email, Username: form.Username, Name: form.Name, Hash: hash, Language: who.Language.String(),
+		Interaction: form.Interaction,
+	})
+	if err != nil {
+		return "", fmt.Errorf("sign up: %w", err)
+	}
+	return browser, nil
+}
+
+func checkAddress(decided *settings.Settings, email string) (canonical string, err error) {
+	canonical, err = identity.Email(email)
+	switch {
+	case email == "":
+		return "", &Invalid{FieldEmail, "signup.no_email"}
+	case err != nil:
+		return "", &Invalid{FieldEmail, "signup.bad_email"}
+	case !mayHave(decided, canonical):
+		return "", &Invalid{FieldEmail, "signup.bad_domain"}
+	}
+	return canonical, nil
+}
+
+// codeDigits is the length of the code in a letter. With five guesses at each, and three letters an hour, it takes a while.
+const codeDigits = 8
+
+// maxGuesses is how often a code may be entered for one sign-up, over all its letters (S-214).
+const maxGuesses = 5
+
+// newCode returns a code that is typed by hand.
+func newCode() string {
+	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(codeDigits), nil)
+	n, err := rand.Int(rand.Reader, most)
+	if err != nil {
+		panic(err) // crypto/rand ends the process instead
+	}
+	return fmt.Sprintf("%0*d", codeDigits, n)
+}
+
+// purposeSignUpCode is what the keyring makes the digests of codes for.
+const purposeSignUpCode = "sign-up code"
+
+// sendPending stores a sign-up under a new link and code, in place of those before, and writes the letter.
+func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical string, row *storage.VerificationToken, data pending) error {
+	silent, err := p.full(ctx, throttle.MailAddress, canonical)
+	if err != nil {
+		return err
+	}
+	token, code := secret.New(secret.Verification), newCode()
+	row.Token, row.Type = secret.Digest(token), storage.EmailVerification
+	row.ExpiresAt = time.Now().Add(PendingLife)
+	link, err := linkTo(ctx, "/verify", token)
+	if err != nil {
+		return err
+	}
+	shown, err := p.shown(ctx, canonical)
+	if err != nil {
+		return err
+	}
+	return p.db.InTx(ctx, func(ctx context.Context) error {
+		user, err := p.known(ctx, data.Email)
+		if err != nil {
+			return err
+		}
+		letter := mail.Letter{
+			Kind: mail.VerifyEmail, To: data.Email, Language: who.Language, Link: link, Code: code, Until: until(row.ExpiresAt),
+		}
+		data := data
+		data.Code = p.keyring.MAC(purposeSignUpCode, row.Subject, code)
+		if user != nil {
+			data.Code = ""
+			if letter, err = signUpExists(ctx, user); err != nil {
+				return err
+			}
+		}
+		if row.Data, err = p.seal(row.Token, data); err != nil {
+			return err
+		}
+		inserted := *row
+		if err := p.db.CreateVerificationToken(ctx, &inserted); err != nil {
+			return err
+		}
+		if !silent {
+			// Whoever signs up calls themselves what they like. The letter goes to an address that need not be theirs, and so does not
+			// repeat it.
+			if err := p.post(ctx, user, letter); err != nil {
+				return err
+			}
+		}
+		return p.audit(ctx, who, Anonymous, "sign_up.requested", "", map[string]any{
+			"login": shown, "known": user != nil, "sent": !silent,
+		})
+	})
+}
+
+// signUpExists is the letter to somebody with whose address somebody signs up again.
+func signUpExists(ctx context.Context, user *storage.User) (mail.Letter, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return mail.Letter{}, err
+	}
+	return mail.Letter{Kind: mail.SignUpExists, Language: languageOf(user), Link: org.Issuer + "/login"}, nil
+}
+
+// full takes one of a limit that is not told of, and reports whether there was none.
+func (p *People) full(ctx context.Context, limit throttle.Limit, subject string) (bool, error) {
+	err := p.db.Take(ctx, limit, subject)
+	var exceeded *throttle.Exceeded
+	if errors.As(err, &exceeded) {
+		return true, nil
+	}
+	return false, err
+}
+
+// shown is what the audit keeps of an address or login that nobody has proven: a keyed digest, by which one can be told from
+// another, and nothing can be guessed from it.
+func (p *People) shown(ctx context.Context, login string) (string, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return "", err
+	}
+	const characters = 16
+	return p.keyring.MAC("audit login", org.ID.String(), login)[:characters], nil
+}
+
+// Pending is a sign-up that waits, as its browser may see it.
+type Pending struct {
+	Email string
+	// Interaction is the authorization request that it is on the way to; or empty.
+	Interaction string
+	// Guesses is how often a code may still be entered.
+	Guesses int
+}
+
+// Pending returns the sign-up that waits for a browser, or ErrDeadLink.
+func (p *People) Pending(ctx context.Context, browser string) (*Pending, error) {
+	row, data, err := p.pendingOf(ctx, browser)
+	if err != nil {
+		return nil, err
+	}
+	return &Pending{Email: data.Email, Interaction: data.Interaction, Guesses: max(0, maxGuesses-row.Attempts)}, nil
+}
+
+func (p *People) pendingOf(ctx context.Context, browser string) (*storage.VerificationToken, *pending, error) {
+	if !secret.Valid(secret.SignUp, browser) {
+		return nil, nil, ErrDeadLink
+	}
+	row, err := p.db.VerificationTokenOf(ctx, secret.Digest(browser), storage.EmailVerification)
+	if err != nil {
+		return nil, nil, dead(err)
+	}
+	var data pending
+	if err := p.unseal(row, &data); err != nil {
+		return nil, nil, err
+	}
+	return row, &data, nil
+}
+
+// ResendSignUp sends another letter for the sign-up that waits for a browser. What was guessed at the code before counts on.
+func (p *People) ResendSignUp(ctx context.Context, who visitor.Visitor, browser string) error {
+	row, data, err := p.pendingOf(ctx, browser)
+	if err != nil {
+		return err
+	}
+	canonical, err := identity.Email(data.Email)
+	if err != nil {
+		return fmt.Errorf("send another letter: %w", err)
+	}
+	if err := p.db.Take(ctx, throttle.MailNetwork, throttle.Network(who.Address)); err != nil {
+		return err
+	}
+	next := &storage.VerificationToken{Subject: row.Subject, Attempts: row.Attempts}
+	if err := p.sendPending(ctx, who, canonical, next, *data); err != nil {
+		return fmt.Errorf("send another letter: %w", err)
+	}
+	return nil
+}
+
+// A then is what else has to happen in the transaction of a deed.
+type then func(context.Context, *storage.User) error
+
+// CompleteByCode completes the sign-up that waits for a browser, by the code in the letter.
+func (p *People) CompleteByCode(ctx context.Context, who visitor.Visitor, browser, code string, also then) (*storage.User, error) {
+	row, data, err := p.pendingOf(ctx, browser)
+	if err != nil {
+		return nil, err
+	}
+	code = strings.Join(strings.Fields(code), "")
+	if code == "" {
+		return nil, &Invalid{FieldCode, "verify.no_code"}
+	}
+	network := throttle.Network(who.Address)
+	if err := p.db.Take(ctx, throttle.LinkNetwork, network); err != nil {
+		return nil, err
+	}
+	// The guess counts before it is looked at, and in no transaction that a refusal would undo.
+	err = p.db.TryVerificationToken(ctx, row.Token, storage.EmailVerification, maxGuesses)
+	if errors.Is(err, storage.ErrSpent) {
+		return nil, &Invalid{FieldCode, "verify.too_many"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	right := p.keyring.VerifyMAC(purposeSignUpCode, data.Code, row.Subject, code)
+	if !right || data.Code == "" {
+		return nil, &Invalid{FieldCode, "verify.wrong_code"}
+	}
+	if err := p.db.GiveBack(ctx, throttle.LinkNetwork, network); err != nil {
+		return nil, err
+	}
+	user, err := p.completeSignUp(ctx, who, row, data, data.Username, data.Name, data.Hash, also)
+	if Problems(err)[FieldUsername] != "" {
+		return nil, &Invalid{FieldCode, "verify.username_gone"}
+	}
+	return user, err
+}
+
+// completeSignUp makes a person of a sign-up whose address is proven.
+func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *storage.VerificationToken, data *pending,
+	username, name, hash string, also then,
+) (user *storage.User, err error) {
+	decided, err := decided(ctx)
+	if err != nil {
+		return nil, err
+	}
+	canonical, err := identity.Email(data.Email)
+	if err != nil {
+		return nil, fmt.Errorf("complete sign-up: %w", err)
+	}
+	// The organization may have changed its mind since.
+	if decided.SignUp.Mode != settings.SignUpOpen || !mayHave(decided, canonical) {
+		return nil, ErrSignUpClosed
+	}
+	err = p.db.InTx(ctx, func(ctx context.Context) (err error) {
+		if err := p.db.SpendVerificationToken(ctx, row.Token, storage.EmailVerification); err != nil {
+			return err
+		}
+		if user, err = p.insert(ctx, data.Email, username, name, hash, data.Language); err != nil {
+			return err
+		}
+		details := map[string]any{"by": "sign_up", "verified": true}
+		if err := p.audit(ctx, who, byUser(user.ID), "user.created", user.ID.String(), details); err != nil {
+			return err
+		}
+		return also(ctx, user)
+	})
+	if errors.Is(err, storage.ErrConflict) {
+		return nil, p.whoseIsTaken(ctx, data.Email)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("complete sign-up: %w", dead(err))
+	}
+	return user, nil
+}
