@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"golang.org/x/text/language"
 
 	"github.com/keizer-auth/keizer/internal/secret"
-	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
@@ -35,16 +33,6 @@ func dead(err error) error {
 	return err
 }
 
-// linkTo is the address of a page of the organization that opens a token. It begins with the issuer, whatever host a request
-// has named (S-189).
-func linkTo(ctx context.Context, page, token string) (string, error) {
-	org, err := tenant.From(ctx)
-	if err != nil {
-		return "", err
-	}
-	return org.Issuer + page + "?" + url.Values{"token": {token}}.Encode(), nil
-}
-
 // token looks up what a link holds. One that opens nothing counts against the network that it is tried from.
 func (p *People) token(ctx context.Context, who visitor.Visitor, text, kind string) (*storage.VerificationToken, error) {
 	network := throttle.Network(who.Address)
@@ -60,9 +48,6 @@ func (p *People) token(ctx context.Context, who visitor.Visitor, text, kind stri
 	}
 	return row, p.db.GiveBack(ctx, throttle.LinkNetwork, network)
 }
-
-// until is the time at which a link ends, as its reader sees it.
-func until(end time.Time) string { return end.UTC().Format("2006-01-02 15:04 MST") }
 
 // purposeLink is what the keyring seals the data of a token for.
 const purposeLink = "link"

@@ -6,11 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -72,7 +71,7 @@ func (n *Newcomer) check(decided *settings.Settings, email string) error {
 	switch {
 	case n.Name == "" && must:
 		add(FieldName, "signup.no_name")
-	case n.Name != "" && !isName(n.Name):
+	case n.Name != "" && profile.Name(n.Name) != nil:
 		add(FieldName, "signup.bad_name")
 	}
 	wrong = append(wrong, newPassword(FieldPassword, n.Password, email, n.Username, n.Name))
@@ -95,15 +94,6 @@ func newPassword(field string, text secret.Text, _ ...string) error {
 		return &Invalid{field, "password.no_text"}
 	}
 	return &Invalid{field, "password.common"}
-}
-
-const maxName = 200 // characters
-
-// isName reports whether a text can be what a person is called: on one line, and without marks that turn it around.
-func isName(name string) bool {
-	return utf8.ValidString(name) && utf8.RuneCountInString(name) <= maxName && !strings.ContainsFunc(name, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' || r == '\u2028' || r == '\u2029'
-	})
 }
 
 // mayHave reports whether accounts may be made with a canonical address here: by its domain, exactly.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
@@ -82,7 +84,7 @@ func (p *People) AnswerResetRequest(ctx context.Context, request *storage.ResetR
 	if err != nil {
 		return err
 	}
-	link, err := linkTo(ctx, "/reset", token)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,7 +97,7 @@ func (p *People) AnswerResetRequest(ctx context.Context, request *storage.ResetR
 			return err
 		}
 		err := p.post(ctx, user, mail.Letter{
-			Kind: mail.PasswordReset, Language: languageOf(user), Link: link, Until: until(row.ExpiresAt),
+			Kind: mail.PasswordReset, Language: languageOf(user), Link: linkTo(org, "/reset", token), Until: moment(row.ExpiresAt),
 		})
 		if err != nil {
 			return err
@@ -162,7 +164,7 @@ func (p *People) Reset(ctx context.Context, who visitor.Visitor, token string, t
 		if err != nil {
 			return err
 		}
-		if err := p.post(ctx, user, mail.Letter{Kind: mail.PasswordChange, Language: languageOf(user)}); err != nil {
+		if err := p.post(ctx, user, mail.Letter{Kind: mail.PasswordChange, Language: languageOf(user), When: moment(time.Now())}); err != nil {
 			return err
 		}
 		return p.audit(ctx, who, byUser(user.ID), "user.password_reset", user.ID.String(), map[string]any{"verified": !user.IsVerified})

@@ -132,7 +132,7 @@ func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical
 	token, code := secret.New(secret.Verification), newCode()
 	row.Token, row.Type = secret.Digest(token), storage.EmailVerification
 	row.ExpiresAt = time.Now().Add(PendingLife)
-	link, err := linkTo(ctx, "/verify", token)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
@@ -146,15 +146,13 @@ func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical
 			return err
 		}
 		letter := mail.Letter{
-			Kind: mail.VerifyEmail, To: data.Email, Language: who.Language, Link: link, Code: code, Until: until(row.ExpiresAt),
+			Kind: mail.VerifyEmail, To: data.Email, Language: who.Language, Link: linkTo(org, "/verify", token), Code: code, Until: moment(row.ExpiresAt),
 		}
 		data := data
 		data.Code = p.keyring.MAC(purposeSignUpCode, row.Subject, code)
 		if user != nil {
 			data.Code = ""
-			if letter, err = signUpExists(ctx, user); err != nil {
-				return err
-			}
+			letter = mail.Letter{Kind: mail.SignUpExists, Language: languageOf(user), Link: org.Issuer + "/login"}
 		}
 		if row.Data, err = p.seal(row.Token, data); err != nil {
 			return err
@@ -174,15 +172,6 @@ func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical
 			"login": shown, "known": user != nil, "sent": !silent,
 		})
 	})
-}
-
-// signUpExists is the letter to somebody with whose address somebody signs up again.
-func signUpExists(ctx context.Context, user *storage.User) (mail.Letter, error) {
-	org, err := tenant.From(ctx)
-	if err != nil {
-		return mail.Letter{}, err
-	}
-	return mail.Letter{Kind: mail.SignUpExists, Language: languageOf(user), Link: org.Issuer + "/login"}, nil
 }
 
 // full takes one of a limit that is not told of, and reports whether there was none.

@@ -9,6 +9,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
@@ -64,7 +65,7 @@ func (p *People) SendVerification(ctx context.Context, who visitor.Visitor, user
 	if err != nil {
 		return err
 	}
-	link, err := linkTo(ctx, "/verify", token)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (p *People) SendVerification(ctx context.Context, who visitor.Visitor, user
 			return err
 		}
 		err := p.post(ctx, user, mail.Letter{
-			Kind: mail.VerifyEmail, Language: languageOf(user), Link: link, Until: until(row.ExpiresAt),
+			Kind: mail.VerifyEmail, Language: languageOf(user), Link: linkTo(org, "/verify", token), Until: moment(row.ExpiresAt),
 		})
 		if err != nil {
 			return err
