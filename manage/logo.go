@@ -56,27 +56,33 @@ func (o *Operators) brand(ctx context.Context, digest, action string, deed func(
 	if err != nil {
 		return err
 	}
-	return o.db.InTx(ctx, func(ctx context.Context) error {
-		org, err := o.db.OrganizationBySlug(ctx, in.Slug)
-		if err != nil {
-			return err
+	// The picture's name is all that changes: what else was decided may be a newer replica's.
+	patch := settings.Patch{"branding": map[string]any{"logo": nil}}
+	if digest != "" {
+		patch = settings.Patch{"branding": map[string]any{"logo": digest}}
+	}
+	for range retries {
+		err = o.db.InTx(ctx, func(ctx context.Context) error {
+			org, err := o.db.OrganizationBySlug(ctx, in.Slug)
+			if err != nil {
+				return err
+			}
+			if org.Settings, _, err = patch.Apply(org.Settings); err != nil {
+				return err
+			}
+			if err := deed(ctx); err != nil {
+				return err
+			}
+			if err := o.db.UpdateOrganization(ctx, org); err != nil {
+				return err
+			}
+			return o.audit(ctx, action, org.Slug, map[string]any{"digest": digest})
+		})
+		if !errors.Is(err, storage.ErrConflict) {
+			break
 		}
-		decided, err := settings.Parse(org.Settings)
-		if err != nil {
-			return err
-		}
-		decided.Branding.Logo = digest
-		if org.Settings, err = decided.Map(); err != nil {
-			return err
-		}
-		if err := deed(ctx); err != nil {
-			return err
-		}
-		if err := o.db.UpdateOrganization(ctx, org); err != nil {
-			return err
-		}
-		return o.audit(ctx, action, org.Slug, map[string]any{"digest": digest})
-	})
+	}
+	return err
 }
 
 // CheckLogo says what is wrong with a picture, else what kind it is: by its own first bytes, and not by what anybody calls it.

@@ -58,7 +58,8 @@ func (u person) fields() []field {
 
 // user is `keizer user`.
 func (p *program) user() *cobra.Command {
-	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword()))
+	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword(),
+		p.userUpdate(), p.userDisable(), p.userEnable(), p.userDelete(), p.userResetMFA()))
 }
 
 func (p *program) userCreate() *cobra.Command {
@@ -94,27 +95,42 @@ func (p *program) userCreate() *cobra.Command {
 }
 
 func (p *program) userList() *cobra.Command {
-	return &cobra.Command{
+	var query string
+	var limit int
+	cmd := &cobra.Command{
 		Use: "list", Short: "List people", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usage("--limit must not be negative")
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				after := uuid.Nil
+				after, left := uuid.Nil, limit
 				return list(p, []string{"ID", "USERNAME", "EMAIL", "NAME", "ACTIVE", "VERIFIED", "LAST LOGIN"}, func() ([]person, error) {
-					rows, err := house.DB.ListUsers(ctx, after, pageSize)
+					size := pageSize
+					if limit > 0 {
+						if size = min(size, left); size == 0 {
+							return nil, nil
+						}
+					}
+					rows, err := house.DB.SearchUsers(ctx, query, after, size)
 					people := make([]person, len(rows))
 					for i := range rows {
 						people[i], after = personOf(org, &rows[i]), rows[i].ID
 					}
+					left -= len(rows)
 					return people, err
 				})
 			})
 		},
 	}
+	cmd.Flags().StringVar(&query, "query", "", "only those in whose e-mail address, user name or name this stands")
+	cmd.Flags().IntVar(&limit, "limit", 0, "as many as this at the most; 0 is all")
+	return cmd
 }
 
 func (p *program) userShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show LOGIN", Short: "Show a person, by user name, e-mail address or id", Args: takes("LOGIN"),
+		Use: "show USER", Short: "Show a person, by user name, e-mail address or id", Args: takes("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := findUser(ctx, house.DB, args[0])
@@ -129,7 +145,7 @@ func (p *program) userShow() *cobra.Command {
 
 func (p *program) userSetPassword() *cobra.Command {
 	return passwordFlag(&cobra.Command{
-		Use: "set-password LOGIN", Short: "Give a person a new password, which ends their sessions", Args: takes("LOGIN"),
+		Use: "set-password USER", Short: "Give a person a new password, which ends their sessions", Args: takes("USER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := p.readPassword(cmd)
 			if err != nil {

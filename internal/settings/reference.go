@@ -1,6 +1,10 @@
 package settings
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 // A Member is one thing that can be decided, for people to read.
 type Member struct {
@@ -12,7 +16,7 @@ type Member struct {
 
 // Reference returns every member in the order in which it is explained.
 func Reference() []Member {
-	known, defaults := members(), flat()
+	known, defaults := members(), Flat(Default())
 	all := make([]Member, 0, len(meanings))
 	for _, m := range meanings {
 		kind := known[m.path]
@@ -21,9 +25,9 @@ func Reference() []Member {
 	return all
 }
 
-// flat are the defaults as they would be written.
-func flat() map[string]string {
-	object, err := Default().Map()
+// Flat are the members of s by their paths, as Set takes them. What is empty is left out.
+func Flat(s *Settings) map[string]string {
+	object, err := s.Map()
 	if err != nil {
 		return nil
 	}
@@ -39,6 +43,12 @@ func flatten(prefix string, object map[string]any, out map[string]string) {
 			flatten(prefix+name+".", v, out)
 		case string:
 			out[prefix+name] = v
+		case []any:
+			words := make([]string, len(v))
+			for i, item := range v {
+				words[i] = fmt.Sprint(item)
+			}
+			out[prefix+name] = strings.Join(words, ",")
 		default:
 			text, _ := json.Marshal(v) // it came from JSON
 			out[prefix+name] = string(text)
