@@ -49,6 +49,7 @@ var furniture = map[string]bool{
 	"storage/storagetest":   true,
 	"server/servertest":     true,
 	"internal/providertest": true,
+	"internal/mailtest":     true,
 }
 
 // testsMayImport adds to the floors what the test files of a room may import: furniture from above its own floor.

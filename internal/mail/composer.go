@@ -36,6 +36,8 @@ const (
 	layoutName  = "layout"
 	contentName = "content"
 	subjectName = "subject"
+
+	ownHTML, ownText = "letter.html", "letter.txt"
 )
 
 // NewComposer reads the templates, those that an operator has put into dir instead of Keizer's own, and writes a sample of every
@@ -68,7 +70,7 @@ func NewComposer(dir string) (*Composer, error) {
 // Kinds returns every kind of letter, in the order of their names.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(plans)) }
 
-// template is the source of a template, and what it is called in a complaint.
+// source is the text of a template, and what it is called in a complaint.
 type source struct{ name, text string }
 
 // readReplacements reads what an operator has written: KIND.html, KIND.txt and layout.html.
@@ -126,11 +128,11 @@ func (c *Composer) parse(kind Kind, replaced map[string]source) error {
 	if err != nil {
 		return err
 	}
-	html, err := of(string(kind)+".html", "letter.html")
+	html, err := of(string(kind)+".html", ownHTML)
 	if err != nil {
 		return err
 	}
-	text, err := of(string(kind)+".txt", "letter.txt")
+	text, err := of(string(kind)+".txt", ownText)
 	if err != nil {
 		return err
 	}
@@ -357,7 +359,11 @@ func (c *Composer) try() error {
 func (c *Composer) complete(kind Kind, m *Message) error {
 	p := plans[kind]
 	var wrong []error
-	for name, body := range map[string]string{c.text[kind].Name(): m.Text, string(kind) + ".html": m.HTML} {
+	html := c.html[kind].Name() // the layout, which is to blame for what our own content loses in it
+	if content := c.html[kind].Lookup(contentName).Tree.ParseName; content != ownHTML {
+		html = content
+	}
+	for name, body := range map[string]string{c.text[kind].Name(): m.Text, html: m.HTML} {
 		if (p.link || p.typed) && !strings.Contains(body, sampleToken) {
 			wrong = append(wrong, fmt.Errorf("the template of mail %s shows neither the link nor the code of %s", name, kind))
 		}
