@@ -38,7 +38,8 @@ type Hasher struct {
 	wait    time.Duration
 	queue   int64
 	waiting atomic.Int64
-	decoy   []byte // salt of the hash that is compared with for unknown users
+	heavy   chan struct{}
+	decoy   *stored // what is compared with for unknown users
 }
 
 // New returns a hasher.
@@ -52,8 +53,12 @@ func New(o Options) *Hasher {
 	if o.Wait <= 0 {
 		o.Wait = 2 * time.Second
 	}
-	h := &Hasher{slots: make(chan struct{}, o.Slots), queue: int64(o.Queue), wait: o.Wait, decoy: make([]byte, current.salt)}
-	rand.Read(h.decoy)
+	h := &Hasher{slots: make(chan struct{}, o.Slots), heavy: make(chan struct{}, 1), queue: int64(o.Queue), wait: o.Wait}
+	salt := make([]byte, current.salt)
+	rand.Read(salt)
+	h.decoy = &stored{current: true, matches: func(password string) bool {
+		return subtle.ConstantTimeCompare(derive(password, salt, current), salt) == 1
+	}}
 	return h
 }
 
@@ -64,10 +69,11 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	}
 	salt := make([]byte, current.salt)
 	rand.Read(salt)
-	if err := h.enter(ctx); err != nil {
+	leave, err := h.enter(ctx, false)
+	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
-	defer func() { <-h.slots }()
+	defer leave()
 	return format(current, salt, derive(password, salt, current)), nil
 }
 
@@ -83,33 +89,30 @@ func (h *Hasher) Verify(ctx context.Context, password, phc string) (ok, outdated
 // does not let be looked at is not looked at, and takes as long; its error is returned as it is.
 func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(context.Context) (look bool, err error),
 ) (ok, outdated bool, err error) {
-	p, salt, want := current, h.decoy, []byte(nil)
-	if phc != None {
-		if p, salt, want, err = parse(phc); err != nil {
+	hash, nobody := h.decoy, phc == None
+	if !nobody {
+		if hash, err = read(phc); err != nil {
 			return false, false, fmt.Errorf("verify password: %w", err)
 		}
 	}
 	if len(password) > MaxLength {
-		password, want = password[:MaxLength], nil
+		password, nobody = password[:MaxLength], true
 	}
-	if err := h.enter(ctx); err != nil {
+	leave, err := h.enter(ctx, hash.heavy)
+	if err != nil {
 		return false, false, fmt.Errorf("verify password: %w", err)
 	}
-	defer func() { <-h.slots }()
+	defer leave()
+	look := true
 	if admit != nil {
-		look, err := admit(ctx)
-		if err != nil {
+		if look, err = admit(ctx); err != nil {
 			return false, false, err
 		}
-		if !look {
-			want = nil
-		}
 	}
-	got := derive(password, salt, p)
-	if want == nil || subtle.ConstantTimeCompare(got, want) != 1 {
+	if matched := hash.matches(password); !matched || !look || nobody {
 		return false, false, nil
 	}
-	return true, p != current, nil
+	return true, !hash.current, nil
 }
 
 // Decoy does the work of Verify for a user who does not exist.
@@ -122,13 +125,31 @@ func derive(password string, salt []byte, p params) []byte {
 	return argon2.IDKey([]byte(password), salt, p.time, p.memory, p.threads, p.tag)
 }
 
-// enter takes a slot at once, or waits in the queue for one.
-func (h *Hasher) enter(ctx context.Context) error {
+// enter takes a slot, and returns how to leave it. Of the hashes from elsewhere that take much memory there is one at a time.
+func (h *Hasher) enter(ctx context.Context, heavy bool) (leave func(), err error) {
+	leave = func() { <-h.slots }
+	if heavy {
+		if err := h.take(ctx, h.heavy); err != nil {
+			return nil, err
+		}
+		leave = func() { <-h.slots; <-h.heavy }
+	}
+	if err := h.take(ctx, h.slots); err != nil {
+		if heavy {
+			<-h.heavy
+		}
+		return nil, err
+	}
+	return leave, nil
+}
+
+// take takes a place at once, or waits in the queue for one.
+func (h *Hasher) take(ctx context.Context, places chan struct{}) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	select {
-	case h.slots <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	default:
 	}
@@ -139,7 +160,7 @@ func (h *Hasher) enter(ctx context.Context) error {
 	timeout := time.NewTimer(h.wait)
 	defer timeout.Stop()
 	select {
-	case h.slots <- struct{}{}:
+	case places <- struct{}{}:
 		return nil
 	case <-timeout.C:
 		return ErrBusy

@@ -1,6 +1,7 @@
 package password
 
 import (
+	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -27,6 +28,39 @@ const (
 	minTag     = 16
 	maxBytes   = 64
 )
+
+// stored is a hash that was read: what it takes to compare a password with it.
+type stored struct {
+	// matches does the work.
+	matches func(password string) bool
+	// heavy is true when the work takes much memory; current when it is what a new hash would take.
+	heavy, current bool
+}
+
+// light is up to how much memory a hash may take to be computed beside others, in bytes.
+const light = 64 << 20
+
+// read reads a stored hash, ours or one from elsewhere.
+func read(text string) (*stored, error) {
+	if !strings.HasPrefix(text, "$argon2id$") {
+		return imported(text)
+	}
+	p, salt, want, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return &stored{
+		matches: func(password string) bool { return subtle.ConstantTimeCompare(derive(password, salt, p), want) == 1 },
+		heavy:   uint64(p.memory)<<10 > light, current: p == current,
+	}, nil
+}
+
+// Importable reports whether a hash that was made elsewhere can be verified here, within the bounds of what that may cost: bcrypt,
+// scrypt, PBKDF2 and argon2, as modular crypt or PHC strings. No hash at all is not one: who has no password gets None.
+func Importable(hash string) error {
+	_, err := read(hash)
+	return err
+}
 
 func format(p params, salt, tag []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString

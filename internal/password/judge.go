@@ -1,0 +1,113 @@
+package password
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ccojocar/zxcvbn-go"
+	"github.com/ccojocar/zxcvbn-go/matching"
+)
+
+// ErrGuessable says that a password has the length, but would be guessed early.
+var ErrGuessable = errors.New("this password is easily guessed: make it longer, or choose words that have nothing to do with one another")
+
+const (
+	// judged is how much of a password is looked at, in bytes: looking takes longer the longer it is, and what has not
+	// become hard to guess by then never does.
+	judged = 72
+	// enough is the estimate from which on a password passes: 10^8 guesses.
+	enough = 2
+	// telling is how long a word is, in bytes, that counts as one of the person's own.
+	telling = 3
+	// maxAbout bounds the words that are known of a person.
+	maxAbout = 64
+)
+
+// Judge reports whether somebody may choose a password: what Check asks, and that it takes more guesses than anybody makes who
+// tries words, names, dates, keyboard rows, their repetitions and the usual replacements of letters, above all the words that are
+// known of the person: user name, e-mail address, name, organization. It has no rules about kinds of characters.
+func Judge(password string, about ...string) error {
+	if err := Check(password); err != nil {
+		return err
+	}
+	own := words(about)
+	for _, text := range readings(unit(password)) {
+		// How many replacements of letters there are to try grows without bounds with their number, so they were undone before.
+		if zxcvbn.PasswordStrength(text, own, matching.FilterL33tMatcher).Score < enough {
+			return ErrGuessable
+		}
+	}
+	return nil
+}
+
+// unit is what a password repeats, or the whole of it.
+func unit(password string) string {
+	for n := 1; n <= len(password)/2; n++ {
+		if password[n:] == password[:len(password)-n] {
+			return password[:n]
+		}
+	}
+	return password
+}
+
+// What stands for a letter, in the two ways that a 1 is read; and what is between the parts of a date or a number.
+var (
+	plain = []*strings.Replacer{
+		strings.NewReplacer("4", "a", "@", "a", "3", "e", "1", "i", "!", "i", "|", "i", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t", "8", "b", "6", "g", "9", "g", "2", "z"),
+		strings.NewReplacer("4", "a", "@", "a", "3", "e", "1", "l", "!", "l", "|", "l", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t", "8", "b", "6", "g", "9", "g", "2", "z"),
+	}
+	joined = strings.NewReplacer("-", "", ".", "", "/", "", " ", "", ",", "", ":", "", "_", "")
+)
+
+// readings are the ways in which a password may be meant: as it stands, with the usual replacements of letters undone, and, where it
+// is but digits, without what is between them. Each is as much of it as is looked at.
+func readings(password string) []string {
+	for len(password) > judged || !utf8.ValidString(password) {
+		_, size := utf8.DecodeLastRuneInString(password[:min(len(password), judged+utf8.UTFMax)])
+		password = password[:min(len(password), judged+utf8.UTFMax)-size]
+	}
+	all := []string{password}
+	for _, p := range plain {
+		if text := p.Replace(password); text != password {
+			all = append(all, text)
+		}
+	}
+	if text := joined.Replace(password); text != password && strings.Trim(text, "0123456789") == "" {
+		all = append(all, text)
+	}
+	return all
+}
+
+// words takes what is known of a person apart: whole, and in its parts.
+func words(about []string) []string {
+	all := []string{"keizer"}
+	for _, text := range about {
+		lower := strings.ToLower(text)
+		parts := strings.FieldsFunc(lower, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		local, _, _ := strings.Cut(lower, "@")
+		for _, word := range append(parts, lower, local, strings.Join(parts, "")) {
+			if len(word) >= telling && len(word) <= judged && len(all) < maxAbout {
+				all = append(all, word)
+			}
+		}
+	}
+	return all
+}
+
+// Reason is the id of the text that tells a person why Check or Judge refused a password; empty for any other error.
+func Reason(err error) string {
+	for _, r := range []struct {
+		err error
+		id  string
+	}{
+		{ErrTooShort, "password.too_short"}, {ErrTooLong, "password.too_long"}, {ErrNoText, "password.no_text"},
+		{ErrCommon, "password.common"}, {ErrGuessable, "password.guessable"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.id
+		}
+	}
+	return ""
+}
