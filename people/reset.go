@@ -110,6 +110,16 @@ func (p *People) AnswerResetRequest(ctx context.Context, request *storage.ResetR
 	return nil
 }
 
+// full takes one of a limit that is not told of, and reports whether there was none.
+func (p *People) full(ctx context.Context, limit throttle.Limit, subject string) (bool, error) {
+	err := p.db.Take(ctx, limit, subject)
+	var exceeded *throttle.Exceeded
+	if errors.As(err, &exceeded) {
+		return true, nil
+	}
+	return false, err
+}
+
 func (p *People) endRequest(ctx context.Context, request *storage.ResetRequest) error {
 	if err := p.db.EndResetRequest(ctx, request.ID); err != nil && !errors.Is(err, storage.ErrSpent) {
 		return fmt.Errorf("end a reset request: %w", err)

@@ -125,8 +125,8 @@ const purposeSignUpCode = "sign-up code"
 
 // sendPending stores a sign-up under a new link and code, in place of those before, and writes the letter.
 func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical string, row *storage.VerificationToken, data pending) error {
-	silent, err := p.full(ctx, throttle.MailAddress, canonical)
-	if err != nil {
+	// What is counted is apart from other letters to the address, which only somebody with an account gets.
+	if err := p.db.Take(ctx, throttle.MailAddress, "sign-up "+canonical); err != nil {
 		return err
 	}
 	token, code := secret.New(secret.Verification), newCode()
@@ -161,27 +161,15 @@ func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical
 		if err := p.db.CreateVerificationToken(ctx, &inserted); err != nil {
 			return err
 		}
-		if !silent {
-			// Whoever signs up calls themselves what they like. The letter goes to an address that need not be theirs, and so does not
-			// repeat it.
-			if err := p.post(ctx, user, letter); err != nil {
-				return err
-			}
+		// Whoever signs up calls themselves what they like. The letter goes to an address that need not be theirs, and so does not
+		// repeat it.
+		if err := p.post(ctx, user, letter); err != nil {
+			return err
 		}
 		return p.audit(ctx, who, Anonymous, "sign_up.requested", "", map[string]any{
-			"login": shown, "known": user != nil, "sent": !silent,
+			"login": shown, "known": user != nil,
 		})
 	})
-}
-
-// full takes one of a limit that is not told of, and reports whether there was none.
-func (p *People) full(ctx context.Context, limit throttle.Limit, subject string) (bool, error) {
-	err := p.db.Take(ctx, limit, subject)
-	var exceeded *throttle.Exceeded
-	if errors.As(err, &exceeded) {
-		return true, nil
-	}
-	return false, err
 }
 
 // shown is what the audit keeps of an address or login that nobody has proven: a keyed digest, by which one can be told from

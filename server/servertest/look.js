@@ -42,7 +42,7 @@ const structure = () => {
       }
 
   for (const e of all('input:not([type=hidden]), select, textarea'))
-    if (!e.labels.length) say(`${name(e)} has no label`);
+    if (!e.labels.length && !e.hidden) say(`${name(e)} has no label`);
   for (const e of all('input[type=password], input[type=email], #username'))
     if (!e.autocomplete || e.autocomplete === 'off') say(`${name(e)} cannot be filled in by a password manager`);
   for (const e of all('[aria-invalid=true]'))
