@@ -44,6 +44,24 @@ func TestWhoChoosesALanguageComesBackToTheirPage(t *testing.T) {
 	}
 }
 
+func TestANameOfTheOtherDirectionTurnsNoTextAround(t *testing.T) {
+	pages := newPages(t, Options{})
+	show := func(name string) string {
+		return answer(get("/setup"), nil, func(c *gin.Context) {
+			if err := pages.Render(c, http.StatusOK, "setup", SetupPage{Organization: name}); err != nil {
+				t.Fatal(err)
+			}
+		}).Body.String()
+	}
+	for name, want := range map[string]string{
+		"Acme 1": "operator of Acme 1:", "شركة": "operator of \u2068شركة\u2069:", "Acme שלום": "operator of \u2068Acme שלום\u2069:", "\u202eAcme": "operator of Acme:",
+	} {
+		if body := show(name); !strings.Contains(body, want) {
+			t.Errorf("there is no %q in %s", want, body)
+		}
+	}
+}
+
 func FuzzOwnAddress(f *testing.F) {
 	for _, seed := range []string{"/login?interaction=x", "//evil.example", "/\\evil.example", "/..//evil.example", "/.//evil.example/%2e%2e", "/a?b=//c#d"} {
 		f.Add(seed)

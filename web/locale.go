@@ -1,8 +1,11 @@
 package web
 
 import (
+	"strings"
+
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
+	"golang.org/x/text/unicode/bidi"
 
 	"github.com/keizer-auth/keizer/internal/messages"
 )
@@ -60,8 +63,35 @@ func (l *languages) negotiate(wishes ...string) *messages.Texts {
 	return l.catalog.In(language.English)
 }
 
-// T is a text, with what is to be put into it as pairs of name and value.
-func (f *frame) T(id string, pairs ...string) (string, error) { return f.texts.T(id, pairs...) }
+// T is a text, with what is to be put into it as pairs of name and value. A value that is perhaps written in the other direction
+// than the text is set apart, so that neither turns the other around (UAX #9 §2.4).
+func (f *frame) T(id string, pairs ...string) (string, error) {
+	for i := 1; i < len(pairs); i += 2 {
+		if pairs[i-1] != messages.Count && f.isForeign(pairs[i]) {
+			pairs[i] = "\u2068" + pairs[i] + "\u2069"
+		}
+	}
+	return f.texts.T(id, pairs...)
+}
+
+// isForeign reports whether text has a letter of a script that is not written in the direction of the page.
+func (f *frame) isForeign(text string) bool {
+	here := bidi.LeftToRight
+	if f.Dir == "rtl" {
+		here = bidi.RightToLeft
+	}
+	return strings.ContainsFunc(text, func(r rune) bool {
+		properties, _ := bidi.LookupRune(r)
+		switch properties.Class() {
+		case bidi.L:
+			return here != bidi.LeftToRight
+		case bidi.R, bidi.AL:
+			return here != bidi.RightToLeft
+		default:
+			return false
+		}
+	})
+}
 
 // Say is a text by its id, or the sentence itself where it was not given as one.
 func (f *frame) Say(message string) string {

@@ -150,6 +150,7 @@ func (tab *Tab) Portray(name string) {
 		tab.scheme(scheme)
 		for _, width := range []int64{1100, 360} {
 			tab.do(chromedp.EmulateViewport(width, 760))
+			tab.Ask("scrollTo(0, 0)") // from where another width has left it
 			ctx, cancel := context.WithTimeout(tab.ctx, patience)
 			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			cancel()
