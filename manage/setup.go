@@ -128,7 +128,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 		Username: form.Username, Email: form.Email, FullName: form.FullName, Password: form.Password,
 		Verified: true, Roles: []string{storage.OperatorRole},
 	}
-	wrong := []error{operator.check()}
+	wrong := []error{operator.check(), operator.judge(form.OrganizationName)}
 	var set *keys.Set
 	if org == nil {
 		wrong = append(wrong, checkOrganization(form.OrganizationName, form.OrganizationSlug, "organization_name", "organization_slug"))

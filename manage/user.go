@@ -77,6 +77,16 @@ func (u NewUser) check() error {
 	return c.err()
 }
 
+// judge says whether a password that somebody chooses for themselves would be guessed. An operator who makes an account for
+// somebody else is only asked what check asks: what they choose is changed.
+func (u NewUser) judge(organization string) error {
+	var c complaints
+	if err := password.Judge(u.Password.Reveal(), u.Username, u.Email, u.FullName, organization); errors.Is(err, password.ErrGuessable) {
+		c.check("password", err)
+	}
+	return c.err()
+}
+
 // insertUser is the part of the deed that is done in the transaction.
 func (o *Operators) insertUser(ctx context.Context, user NewUser, hash string) (*storage.User, error) {
 	row := &storage.User{

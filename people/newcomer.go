@@ -79,21 +79,15 @@ func (n *Newcomer) check(decided *settings.Settings, email string) error {
 }
 
 // newPassword says what is wrong with a password that somebody has chosen. about is what is known of them.
-func newPassword(field string, text secret.Text, _ ...string) error {
-	err := password.Check(text.Reveal())
+func newPassword(field string, text secret.Text, about ...string) error {
+	err := password.Judge(text.Reveal(), about...)
 	switch {
-	case err == nil:
-		return nil
 	case text == "":
 		return &Invalid{field, "password.none"}
-	case errors.Is(err, password.ErrTooShort):
-		return &Invalid{field, "password.too_short"}
-	case errors.Is(err, password.ErrTooLong):
-		return &Invalid{field, "password.too_long"}
-	case errors.Is(err, password.ErrNoText):
-		return &Invalid{field, "password.no_text"}
+	case err != nil:
+		return &Invalid{field, password.Reason(err)}
 	}
-	return &Invalid{field, "password.common"}
+	return nil
 }
 
 // mayHave reports whether accounts may be made with a canonical address here: by its domain, exactly.

@@ -100,15 +100,11 @@ func (change PasswordChange) check(user *storage.User) error {
 	if change.Current == "" && user.PasswordHash != password.None {
 		wrong = append(wrong, &Invalid{"current", "account.password.current_needed"})
 	}
-	switch err := password.Check(change.Next); {
+	switch err := password.Judge(change.Next, about(user)...); {
 	case change.Next == "":
 		wrong = append(wrong, &Invalid{"password", "account.password.needed"})
-	case errors.Is(err, password.ErrTooShort):
-		wrong = append(wrong, &Invalid{"password", "account.password.short"})
-	case errors.Is(err, password.ErrTooLong):
-		wrong = append(wrong, &Invalid{"password", "account.password.long"})
 	case err != nil:
-		wrong = append(wrong, &Invalid{"password", "account.password.common"})
+		wrong = append(wrong, &Invalid{"password", password.Reason(err)})
 	case change.Next == change.Current:
 		wrong = append(wrong, &Invalid{"password", "account.password.same"})
 	case change.Next != change.Again:
