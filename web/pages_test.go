@@ -171,7 +171,7 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 		case "label":
 			labelled = append(labelled, e.attrs["for"])
 		case "input":
-			if e.attrs["type"] == "hidden" {
+			if _, hidden := e.attrs["hidden"]; hidden || e.attrs["type"] == "hidden" {
 				continue
 			}
 			if !slices.Contains(labelled, e.attrs["id"]) {
