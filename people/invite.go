@@ -7,6 +7,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
@@ -17,11 +18,11 @@ var ErrRoleGone = errors.New("a role of the invitation is gone")
 
 // OpenInvitation looks what a link invites to, and spends nothing.
 func (p *People) OpenInvitation(ctx context.Context, who visitor.Visitor, token string) (*storage.Invitation, error) {
-	decided, err := decided(ctx)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if decided.SignUp.Mode == settings.SignUpClosed {
+	if org.Decided().SignUp.Mode == settings.SignUpClosed {
 		return nil, ErrSignUpClosed
 	}
 	network := throttle.Network(who.Address)
@@ -51,15 +52,15 @@ func (p *People) AcceptInvitation(ctx context.Context, who visitor.Visitor, toke
 	if err != nil {
 		return nil, err
 	}
-	decided, err := decided(ctx)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	newcomer.tidy(decided)
-	if asked, _ := Asked(decided, FieldName); !asked {
+	newcomer.tidy(org.Decided())
+	if asked, _ := Asked(org.Decided(), FieldName); !asked {
 		newcomer.Name = invitation.FullName
 	}
-	if err := newcomer.check(decided, invitation.Email); err != nil {
+	if err := newcomer.check(org, invitation.Email); err != nil {
 		return nil, err
 	}
 	hash, err := p.hasher.Hash(ctx, newcomer.Password.Reveal())

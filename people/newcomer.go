@@ -55,7 +55,8 @@ func (n *Newcomer) tidy(decided *settings.Settings) {
 }
 
 // check says what is wrong with it, without a look at who exists.
-func (n *Newcomer) check(decided *settings.Settings, email string) error {
+func (n *Newcomer) check(org *tenant.Org, email string) error {
+	decided := org.Decided()
 	var wrong []error
 	add := func(field, text string) { wrong = append(wrong, &Invalid{field, text}) }
 	_, must := Asked(decided, FieldUsername)
@@ -74,7 +75,7 @@ func (n *Newcomer) check(decided *settings.Settings, email string) error {
 	case n.Name != "" && profile.Name(n.Name) != nil:
 		add(FieldName, "signup.bad_name")
 	}
-	wrong = append(wrong, newPassword(FieldPassword, n.Password, email, n.Username, n.Name))
+	wrong = append(wrong, newPassword(FieldPassword, n.Password, email, n.Username, n.Name, org.Name, org.Slug))
 	return errors.Join(wrong...)
 }
 
@@ -148,13 +149,4 @@ func (p *People) insert(ctx context.Context, email, username, name, hash, locale
 		return nil, err
 	}
 	return user, nil
-}
-
-// decided are the settings of the organization of the context.
-func decided(ctx context.Context) (*settings.Settings, error) {
-	org, err := tenant.From(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return org.Decided(), nil
 }

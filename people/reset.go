@@ -141,6 +141,10 @@ func (p *People) OpenReset(ctx context.Context, who visitor.Visitor, token strin
 // It signs nobody in, and takes no second factor from anybody. The address was proven along the way. It returns the
 // authorization request that the person was on the way to.
 func (p *People) Reset(ctx context.Context, who visitor.Visitor, token string, text secret.Text) (interaction string, err error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return "", err
+	}
 	row, err := p.token(ctx, who, token, storage.PasswordReset)
 	if err != nil {
 		return "", err
@@ -149,7 +153,7 @@ func (p *People) Reset(ctx context.Context, who visitor.Visitor, token string, t
 	if err != nil {
 		return "", err
 	}
-	if err := newPassword(FieldPassword, text, about(user)...); err != nil {
+	if err := newPassword(FieldPassword, text, append(about(user), org.Name, org.Slug)...); err != nil {
 		return "", err
 	}
 	hash, err := p.hasher.Hash(ctx, text.Reveal())

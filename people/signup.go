@@ -52,17 +52,17 @@ type pending struct {
 // says so. Which of them it was does not show: the work is the same, and so is the answer (S-196, S-197). It returns the secret
 // by which the browser is known until then.
 func (p *People) BeginSignUp(ctx context.Context, who visitor.Visitor, form SignUp) (browser string, err error) {
-	decided, err := decided(ctx)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return "", err
 	}
-	if decided.SignUp.Mode != settings.SignUpOpen {
+	if org.Decided().SignUp.Mode != settings.SignUpOpen {
 		return "", ErrSignUpClosed
 	}
 	form.Email = strings.TrimSpace(form.Email)
-	form.tidy(decided)
-	canonical, err := checkAddress(decided, form.Email)
-	if err := errors.Join(err, form.check(decided, form.Email)); err != nil {
+	form.tidy(org.Decided())
+	canonical, err := checkAddress(org.Decided(), form.Email)
+	if err := errors.Join(err, form.check(org, form.Email)); err != nil {
 		return "", err
 	}
 	// Whether a user name is free has to be told, and only to who could have it: this bounds how many one can ask for.
@@ -279,7 +279,7 @@ func (p *People) CompleteByCode(ctx context.Context, who visitor.Visitor, browse
 func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *storage.VerificationToken, data *pending,
 	username, name, hash string, also then,
 ) (user *storage.User, err error) {
-	decided, err := decided(ctx)
+	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +288,7 @@ func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *s
 		return nil, fmt.Errorf("complete sign-up: %w", err)
 	}
 	// The organization may have changed its mind since.
-	if decided.SignUp.Mode != settings.SignUpOpen || !mayHave(decided, canonical) {
+	if org.Decided().SignUp.Mode != settings.SignUpOpen || !mayHave(org.Decided(), canonical) {
 		return nil, ErrSignUpClosed
 	}
 	err = p.db.InTx(ctx, func(ctx context.Context) (err error) {

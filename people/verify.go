@@ -162,12 +162,12 @@ func (p *People) Verify(ctx context.Context, who visitor.Visitor, token, browser
 	if opened.Here {
 		newcomer.Username, newcomer.Name = data.Username, data.Name
 	} else {
-		decided, err := decided(ctx)
+		org, err := tenant.From(ctx)
 		if err != nil {
 			return nil, err
 		}
-		newcomer.tidy(decided)
-		if err := newcomer.check(decided, data.Email); err != nil {
+		newcomer.tidy(org.Decided())
+		if err := newcomer.check(org, data.Email); err != nil {
 			return nil, err
 		}
 		if data.Hash, err = p.hasher.Hash(ctx, newcomer.Password.Reveal()); err != nil {

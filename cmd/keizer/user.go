@@ -58,7 +58,7 @@ func (u person) fields() []field {
 
 // user is `keizer user`.
 func (p *program) user() *cobra.Command {
-	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword(),
+	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword(), p.userInvite(),
 		p.userUpdate(), p.userDisable(), p.userEnable(), p.userDelete(), p.userResetMFA()))
 }
 
