@@ -24,6 +24,7 @@ func TestInARealBrowser(t *testing.T) {
 		"every page can be seen, read and pressed":                     everyPageCanBeSeenReadAndPressed,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
+		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,
 		"the browser's complaints are heard":                           theBrowsersComplaintsAreHeard,
 		"the browser sees what is wrong with a page":                   theBrowserSeesWhatIsWrongWithAPage,
 	} {

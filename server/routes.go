@@ -49,6 +49,12 @@ func (s *Server) routes() http.Handler {
 		s.playground.Mount(engine.Group(playground.HomePath), page)
 	}
 
+	if s.house.Cfg.Development() {
+		engine.GET(mailboxPath, page(s.mailbox))
+		engine.GET(mailboxPath+"/:"+paramLetter, page(s.letter))
+		engine.GET(mailboxPath+"/:"+paramLetter+"/html", page(s.letterHTML))
+	}
+
 	// Each organization: the root one at the origin itself, the others below /o/{slug}.
 	for _, group := range []*gin.RouterGroup{engine.Group("", s.root), engine.Group("/o/:"+paramOrg, s.byPath)} {
 		group.Match(document, "/.well-known/openid-configuration", page(p.Discovery))

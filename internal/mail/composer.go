@@ -310,7 +310,7 @@ func (c *Composer) execute(kind Kind, v *view) (*Message, error) {
 }
 
 // keizerAccent is the colour of those who have chosen none: that of the pages.
-const keizerAccent = "#1f5fbf"
+const keizerAccent = "#1f4e9e"
 
 var colour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
