@@ -43,7 +43,7 @@ func (l *Login) Consent(c *gin.Context) error {
 		CSRF:        l.sessions.CSRF(c, purposeConsent),
 		App:         v.app(),
 		UserName:    user.DisplayName(),
-		Scopes:      described(v.scopes()),
+		Scopes:      web.Scopes(v.scopes()),
 		Destination: to.host,
 		Unverified:  to.onDevice && v.client.AuthMethod == "none",
 	})
@@ -63,25 +63,6 @@ func (v *visit) scopes() []string {
 		}
 	}
 	return scopes
-}
-
-// known are the scopes that mean the same everywhere (OpenID Connect Core 1.0 §5.4 and §11).
-var known = map[string]web.Scope{
-	"openid":         {Text: "scope.openid", Detail: "scope.openid.detail"},
-	"profile":        {Text: "scope.profile", Detail: "scope.profile.detail"},
-	"email":          {Text: "scope.email", Detail: "scope.email.detail"},
-	"address":        {Text: "scope.address"},
-	"phone":          {Text: "scope.phone", Detail: "scope.phone.detail"},
-	"offline_access": {Text: "scope.offline", Detail: "scope.offline.detail"},
-}
-
-func described(scopes []string) []web.Scope {
-	described := make([]web.Scope, len(scopes))
-	for i, name := range scopes {
-		described[i] = known[name]
-		described[i].Name = name
-	}
-	return described
 }
 
 // destination is where the browser goes from here, as a person would name it.

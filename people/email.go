@@ -152,19 +152,19 @@ func (p *People) PendingEmail(ctx context.Context, userID uuid.UUID) (string, er
 }
 
 // OpenEmailChange returns what the link that was sent to the new address is about. One that is dead is ErrSpent.
-func (p *People) OpenEmailChange(ctx context.Context, token string) (*EmailChange, error) {
+func (p *People) OpenEmailChange(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
 	_, change, err := p.openEmail(ctx, token, storage.EmailChange)
 	if err != nil {
-		return nil, err
+		return nil, p.guessed(ctx, who, err)
 	}
 	return change, nil
 }
 
 // OpenEmailUndo returns what the link that was sent to the old address would undo. One that is dead is ErrSpent.
-func (p *People) OpenEmailUndo(ctx context.Context, token string) (*EmailChange, error) {
+func (p *People) OpenEmailUndo(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
 	_, change, err := p.openEmail(ctx, token, storage.EmailUndo)
 	if err != nil {
-		return nil, err
+		return nil, p.guessed(ctx, who, err)
 	}
 	return change, nil
 }
@@ -197,6 +197,17 @@ func (p *People) openEmail(ctx context.Context, token, kind string) (*storage.Us
 		return nil, nil, storage.ErrSpent
 	}
 	return user, change, nil
+}
+
+// guessed counts a link that opens nothing. Nobody guesses one; whoever tries is not to keep the database busy with it.
+func (p *People) guessed(ctx context.Context, who visitor.Visitor, err error) error {
+	if !errors.Is(err, storage.ErrSpent) {
+		return err
+	}
+	if limit := p.db.Take(ctx, throttle.LinkNetwork, throttle.Network(who.Address)); limit != nil {
+		return limit
+	}
+	return err
 }
 
 // emailTokens are what was sent to an address: with it they are worth nothing any more.
@@ -237,7 +248,7 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 		return p.audit(ctx, who, byUser(user.ID), "user.email_changed", user.ID.String(), nil)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("confirm e-mail address: %w", err)
+		return nil, p.guessed(ctx, who, fmt.Errorf("confirm e-mail address: %w", err))
 	}
 	return change, nil
 }
@@ -274,7 +285,7 @@ func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token strin
 		return p.audit(ctx, who, byUser(user.ID), "user.email_change_undone", user.ID.String(), nil)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("undo change of e-mail address: %w", err)
+		return nil, p.guessed(ctx, who, fmt.Errorf("undo change of e-mail address: %w", err))
 	}
 	return change, nil
 }

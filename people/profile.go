@@ -86,15 +86,20 @@ func (p Profile) check(org *tenant.Org) error {
 			invalid(field, nameProblem(err))
 		}
 	}
-	for field, ok := range map[string]func(string) bool{
-		"birthdate": profile.Birthdate,
-		"zoneinfo":  func(text string) bool { _, ok := profile.Zone(text); return ok },
-		"locale":    profile.Locale,
-		"picture":   func(text string) bool { return profile.Link(text) == nil },
-		"website":   func(text string) bool { return profile.Link(text) == nil },
+	zone := func(text string) bool { _, ok := profile.Zone(text); return ok }
+	link := func(text string) bool { return profile.Link(text) == nil }
+	for _, claim := range []struct {
+		name, problem string
+		ok            func(string) bool
+	}{
+		{"birthdate", "account.profile.birthdate_form", profile.Birthdate},
+		{"zoneinfo", "account.profile.zoneinfo_form", zone},
+		{"locale", "account.profile.locale_form", profile.Locale},
+		{"picture", "account.profile.link_form", link},
+		{"website", "account.profile.link_form", link},
 	} {
-		if text := p.Claims[field]; text != "" && !ok(text) {
-			invalid(field, "account.profile."+field+"_form")
+		if text := p.Claims[claim.name]; text != "" && !claim.ok(text) {
+			invalid(claim.name, claim.problem)
 		}
 	}
 	if text := p.Claims["phone_number"]; text != "" {

@@ -100,3 +100,14 @@ func (f *frame) Say(message string) string {
 	}
 	return message
 }
+
+// Counted is what Say says of a text that is told how many there are.
+func (f *frame) Counted(message, count string) string {
+	if text, err := f.texts.T(message, messages.Count, count); err == nil {
+		return text
+	}
+	return message
+}
+
+// Languages are those that pages are written in, English first.
+func (p *Pages) Languages() []language.Tag { return p.languages.catalog.Languages() }

@@ -56,6 +56,13 @@ type route struct {
 func (a *Account) routesOfPages() []route {
 	return []route{
 		{path: "", answer: a.Overview},
+		{path: "/profile", answer: a.Profile},
+		{path: "/email", answer: a.Email, fresh: true},
+		{path: "/password", answer: a.Password, fresh: true},
+		{path: "/sessions", answer: a.Sessions},
+		{path: "/applications", answer: a.Applications},
+		{path: "/activity", answer: a.Activity},
+		{path: "/data", answer: a.Data, fresh: true},
 	}
 }
 
@@ -63,6 +70,15 @@ func (a *Account) routesOfPages() []route {
 func (a *Account) routesOfForms() []route {
 	return []route{
 		{path: "/sign-out", answer: a.SignOut},
+		{path: "/profile", answer: a.ProfilePost, back: "/profile"},
+		{path: "/email", answer: a.EmailPost, back: "/email", fresh: true},
+		{path: "/password", answer: a.PasswordPost, back: "/password", fresh: true},
+		{path: "/sessions/end", answer: a.EndSession, back: "/sessions"},
+		{path: "/sessions/end-others", answer: a.EndOtherSessions, back: "/sessions"},
+		{path: "/devices/forget", answer: a.ForgetDevice, back: "/sessions"},
+		{path: "/applications/revoke", answer: a.RevokeApplication, back: "/applications"},
+		{path: "/data/export", answer: a.Export, back: "/data", fresh: true},
+		{path: "/data/delete", answer: a.Delete, back: "/data", fresh: true},
 	}
 }
 
@@ -75,6 +91,10 @@ func (a *Account) Mount(group *gin.RouterGroup, page func(func(*gin.Context) err
 	}
 	for _, r := range a.routesOfForms() {
 		group.POST(Path+r.path, sameOrigin, page(a.sent(r)))
+	}
+	for _, link := range a.emailLinks() {
+		group.GET(Path+link.path, page(a.EmailLink(link)))
+		group.POST(Path+link.path, sameOrigin, page(a.EmailLinkPost(link)))
 	}
 }
 

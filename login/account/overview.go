@@ -3,10 +3,12 @@ package account
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -17,11 +19,20 @@ func (a *Account) Overview(c *gin.Context, v *visit) error {
 	if err != nil {
 		return err
 	}
+	way := func(path, id, title, text, do string, count int) web.AccountWay {
+		return web.AccountWay{ID: id, Address: v.at(path), Title: title, Text: text, Go: do, Count: strconv.Itoa(count)}
+	}
+	const manage, look = "account.manage", "account.look"
 	return a.pages.Render(c, http.StatusOK, "account", web.AccountPage{
-		AccountFrame: a.frame(c, v, ""),
-		Name:         fullName(v.user), Username: v.user.DisplayName(), Email: v.user.Email, Verified: v.user.IsVerified,
-		Passkeys: v.factors.Passkeys, Authenticators: v.factors.Authenticators, RecoveryCodes: v.factors.RecoveryCodes,
-		Sessions: len(sessions),
+		AccountFrame: a.frame(c, v, ""), Outcome: done(c),
+		Name: fullName(v.user), Username: v.user.DisplayName(), Email: v.user.Email, Verified: v.user.IsVerified,
+		Ways: []web.AccountWay{
+			way("/password", "account-password", "account.nav.password", "account.state.password", manage, 0),
+			way("/sessions", "account-sessions", "account.nav.sessions", "account.sessions.count", manage, len(sessions)),
+			way("/applications", "account-applications", "account.nav.applications", "account.state.applications", manage, 0),
+			way("/activity", "account-activity", "account.nav.activity", "account.state.activity", look, 0),
+			way("/data", "account-data", "account.nav.data", "account.state.data", manage, 0),
+		},
 	})
 }
 
@@ -50,12 +61,12 @@ func stale(err error, again string) error {
 	return err
 }
 
-// zone is where the person's clock is, as far as they have said.
-func (v *visit) zone() *time.Location {
+// moment is a time by the clock of where the person is, as far as they have said.
+func (v *visit) moment(at time.Time) web.Moment {
 	name, _ := v.user.Metadata["zoneinfo"].(string)
-	zone, err := time.LoadLocation(name)
-	if err != nil || name == "Local" {
-		return time.UTC
+	zone, ok := profile.Zone(name)
+	if !ok {
+		zone = time.UTC
 	}
-	return zone
+	return web.Moment{At: at, Zone: zone}
 }
