@@ -63,6 +63,9 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 	if address == user.Email {
 		return &Invalid{"email", "account.email.same"}
 	}
+	if decided := org.Decided(); !mayHave(decided, canonical) && (user.EmailCanonical == nil || mayHave(decided, *user.EmailCanonical)) {
+		return &Invalid{"email", "account.email.domain"} // who was invited from elsewhere may stay elsewhere
+	}
 	for _, taken := range []struct {
 		limit   throttle.Limit
 		subject string
@@ -151,77 +154,52 @@ func (p *People) PendingEmail(ctx context.Context, userID uuid.UUID) (string, er
 	return change.To, err
 }
 
-// OpenEmailChange returns what the link that was sent to the new address is about. One that is dead is ErrSpent.
+// OpenEmailChange returns what the link that was sent to the new address is about, and spends nothing.
 func (p *People) OpenEmailChange(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
-	_, change, err := p.openEmail(ctx, token, storage.EmailChange)
-	if err != nil {
-		return nil, p.guessed(ctx, who, err)
-	}
-	return change, nil
+	return p.openEmail(ctx, who, token, storage.EmailChange)
 }
 
-// OpenEmailUndo returns what the link that was sent to the old address would undo. One that is dead is ErrSpent.
+// OpenEmailUndo returns what the link that was sent to the old address would undo, and spends nothing.
 func (p *People) OpenEmailUndo(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
-	_, change, err := p.openEmail(ctx, token, storage.EmailUndo)
-	if err != nil {
-		return nil, p.guessed(ctx, who, err)
-	}
-	return change, nil
+	return p.openEmail(ctx, who, token, storage.EmailUndo)
 }
 
-// openEmail returns whom and what a link is about. Dead are those that were used, that have expired, that were never sent, whose
-// person is gone, and those that a change since then has overtaken (S-220).
-func (p *People) openEmail(ctx context.Context, token, kind string) (*storage.User, *EmailChange, error) {
-	if !secret.Valid(secret.Verification, token) {
-		return nil, nil, storage.ErrSpent
-	}
-	row, err := p.db.VerificationToken(ctx, secret.Digest(token), kind)
-	if errors.Is(err, storage.ErrNotFound) || err == nil && row.UserID == nil {
-		return nil, nil, storage.ErrSpent
-	}
+func (p *People) openEmail(ctx context.Context, who visitor.Visitor, token, kind string) (*EmailChange, error) {
+	row, err := p.token(ctx, who, token, kind)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	user, err := p.db.User(ctx, *row.UserID)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, nil, storage.ErrSpent
-	}
 	if err != nil {
-		return nil, nil, err
+		return nil, dead(err)
 	}
-	change := &EmailChange{}
-	if err := json.Unmarshal(row.Data, change); err != nil {
-		return nil, nil, fmt.Errorf("read what a link is about: %w", err)
-	}
-	if !user.IsActive || kind == storage.EmailChange && user.Email != change.From {
-		return nil, nil, storage.ErrSpent
-	}
-	return user, change, nil
+	return changeOf(row, user)
 }
 
-// guessed counts a link that opens nothing. Nobody guesses one; whoever tries is not to keep the database busy with it.
-func (p *People) guessed(ctx context.Context, who visitor.Visitor, err error) error {
-	if !errors.Is(err, storage.ErrSpent) {
-		return err
+// changeOf is what a link is about. It is dead when its person is switched off, and when another change has overtaken it (S-220).
+func changeOf(row *storage.VerificationToken, user *storage.User) (*EmailChange, error) {
+	change := &EmailChange{}
+	if err := json.Unmarshal(row.Data, change); err != nil {
+		return nil, fmt.Errorf("read the data of a link: %w", err)
 	}
-	if limit := p.db.Take(ctx, throttle.LinkNetwork, throttle.Network(who.Address)); limit != nil {
-		return limit
+	if !user.IsActive || row.Type == storage.EmailChange && user.Email != change.From {
+		return nil, ErrDeadLink
 	}
-	return err
+	return change, nil
 }
 
 // emailTokens are what was sent to an address: with it they are worth nothing any more.
 var emailTokens = []string{storage.PasswordReset, storage.EmailVerification, storage.EmailChange, storage.EmailCode}
 
-// ConfirmEmail makes the address that a link was sent to that of its person. A link that is dead, or whose address somebody else
-// has meanwhile, is ErrSpent.
+// ConfirmEmail makes the address that a link was sent to that of its person. A link whose address somebody else has meanwhile is as
+// dead as any other.
 func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var change *EmailChange
-	err = p.spendEmail(ctx, token, storage.EmailChange, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
+	err = p.spendEmail(ctx, who, token, storage.EmailChange, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
 		change = opened
 		if err := p.db.ChangeEmail(ctx, user.ID, change.From, change.To); err != nil {
 			return err
@@ -248,7 +226,7 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 		return p.audit(ctx, who, byUser(user.ID), "user.email_changed", user.ID.String(), nil)
 	})
 	if err != nil {
-		return nil, p.guessed(ctx, who, fmt.Errorf("confirm e-mail address: %w", err))
+		return nil, fmt.Errorf("confirm e-mail address: %w", err)
 	}
 	return change, nil
 }
@@ -257,7 +235,7 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 // and what they knew is worth nothing, for the password has to be set anew by way of the old address.
 func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token string) (*EmailChange, error) {
 	var change *EmailChange
-	err := p.spendEmail(ctx, token, storage.EmailUndo, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
+	err := p.spendEmail(ctx, who, token, storage.EmailUndo, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
 		change = opened
 		if user.Email != change.From {
 			if err := p.db.ChangeEmail(ctx, user.ID, user.Email, change.From); err != nil {
@@ -285,33 +263,34 @@ func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token strin
 		return p.audit(ctx, who, byUser(user.ID), "user.email_change_undone", user.ID.String(), nil)
 	})
 	if err != nil {
-		return nil, p.guessed(ctx, who, fmt.Errorf("undo change of e-mail address: %w", err))
+		return nil, fmt.Errorf("undo change of e-mail address: %w", err)
 	}
 	return change, nil
 }
 
 // spendEmail uses a link up along with what it is for. That its address is taken makes it as dead as any other.
-func (p *People) spendEmail(ctx context.Context, token, kind string, do func(context.Context, *storage.User, *EmailChange) error) error {
-	err := p.db.InTx(ctx, func(ctx context.Context) error {
-		user, _, err := p.openEmail(ctx, token, kind)
+func (p *People) spendEmail(ctx context.Context, who visitor.Visitor, token, kind string, do func(context.Context, *storage.User, *EmailChange) error) error {
+	row, err := p.token(ctx, who, token, kind)
+	if err != nil {
+		return err
+	}
+	err = p.db.InTx(ctx, func(ctx context.Context) error {
+		// First the row by which everything is decided, so that it stays as it is.
+		user, err := p.db.LockUser(ctx, *row.UserID)
 		if err != nil {
 			return err
 		}
-		// Before anything is decided by what the row says.
-		if _, err := p.db.LockUser(ctx, user.ID); err != nil {
-			return err
-		}
-		user, change, err := p.openEmail(ctx, token, kind)
+		change, err := changeOf(row, user)
 		if err != nil {
 			return err
 		}
-		if err := p.db.SpendVerificationToken(ctx, secret.Digest(token), kind); err != nil {
+		if err := p.db.SpendVerificationToken(ctx, row.Token, kind); err != nil {
 			return err
 		}
 		return do(ctx, user, change)
 	})
-	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
-		return storage.ErrSpent
+	if errors.Is(err, storage.ErrConflict) {
+		return dead(errTaken)
 	}
-	return err
+	return dead(err)
 }

@@ -21,9 +21,6 @@ func Samples() (samples []Sample) {
 	return samples
 }
 
-// Languages are those that pages can be read in.
-func (p *Pages) Languages() []language.Tag { return p.languages.catalog.Languages() }
-
 // TitleIn is the heading of a page in a language.
 func (p *Pages) TitleIn(page Page, tag language.Tag) string {
 	return p.frame(p.languages.catalog.In(tag), kind{}, page).Title

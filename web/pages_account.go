@@ -255,36 +255,36 @@ func (AccountDataPage) title() string { return "title.account_data" }
 var (
 	sampleFrame  = AccountFrame{Base: "/account", SignOut: PostForm{Action: "/account/sign-out", CSRF: "t"}}
 	sampleMoment = Moment{At: time.Date(2026, 11, 24, 15, 4, 0, 0, time.UTC)}
-	sampleForm   = PostForm{Action: "/account/x", CSRF: "t"}
+	samplePost   = PostForm{Action: "/account/x", CSRF: "t"}
 )
 
 // accountKinds are the account pages.
 var accountKinds = map[string]kind{
 	"account": {samples: []Page{
 		AccountPage{AccountFrame: sampleFrame, Name: "Alice Doe", Username: "alice", Email: "alice@example.com", Verified: true},
-		AccountPage{Name: sampleHostile, Username: sampleLong, Email: sampleHostile, Verify: sampleForm, Ways: []AccountWay{
+		AccountPage{Name: sampleHostile, Username: sampleLong, Email: sampleHostile, Verify: samplePost, Ways: []AccountWay{
 			{ID: "account-sessions", Address: "/account/sessions", Title: "account.nav.sessions", Text: "account.sessions.count", Go: "account.look", Count: "3"},
 		}},
 	}},
 	"account_profile": {samples: []Page{
 		AccountProfilePage{
-			AccountFrame: sampleFrame, Form: sampleForm, Outcome: Outcome{Done: "account.done.profile"}, Needed: map[string]bool{"username": true},
+			AccountFrame: sampleFrame, Form: samplePost, Outcome: Outcome{Done: "account.done.profile"}, Needed: map[string]bool{"username": true},
 			Values: map[string]string{"username": "alice", "nickname": sampleHostile}, Languages: []Option{{"en", "English", true}, {"ar", "العربية", false}},
 		},
 		AccountProfilePage{Outcome: Outcome{Problem: "account.profile.too_much", Problems: map[string]string{"birthdate": "account.profile.birthdate_form"}}},
 	}},
 	"account_email": {samples: []Page{
-		AccountEmailPage{AccountFrame: sampleFrame, Form: sampleForm, Verify: sampleForm, Email: "alice@example.com", Verified: true},
+		AccountEmailPage{AccountFrame: sampleFrame, Form: samplePost, Verify: samplePost, Email: "alice@example.com", Verified: true},
 		AccountEmailPage{Email: sampleHostile, Pending: sampleHostile, Value: sampleHostile, Outcome: Outcome{Problems: map[string]string{"email": "account.email.form"}}},
 	}},
 	"email_link": {samples: []Page{
-		EmailLinkPage{Form: sampleForm, From: "a@example.com", To: sampleHostile},
-		EmailLinkPage{Form: sampleForm, From: "a@example.com", To: "b@example.com", Undo: true},
+		EmailLinkPage{Form: samplePost, From: "a@example.com", To: sampleHostile},
+		EmailLinkPage{Form: samplePost, From: "a@example.com", To: "b@example.com", Undo: true},
 		EmailLinkPage{Done: true, Next: "/account"},
 		EmailLinkPage{Done: true, Undo: true, Next: "/forgot"},
 	}},
 	"account_password": {samples: []Page{
-		AccountPasswordPage{AccountFrame: sampleFrame, Form: sampleForm, Username: "alice", Has: true, Outcome: Outcome{Done: "account.done.password"}},
+		AccountPasswordPage{AccountFrame: sampleFrame, Form: samplePost, Username: "alice", Has: true, Outcome: Outcome{Done: "account.done.password"}},
 		AccountPasswordPage{Outcome: Outcome{Problem: "account.stale", Problems: map[string]string{"current": "account.password.wrong", "password": "account.password.short"}}},
 	}},
 	"account_sessions": {samples: []Page{
@@ -311,7 +311,7 @@ var accountKinds = map[string]kind{
 		}},
 	}},
 	"account_data": {samples: []Page{
-		AccountDataPage{AccountFrame: sampleFrame, Export: sampleForm, Delete: sampleForm, Called: "alice"},
+		AccountDataPage{AccountFrame: sampleFrame, Export: samplePost, Delete: samplePost, Called: "alice"},
 		AccountDataPage{Last: true},
 		AccountDataPage{Called: sampleHostile, Outcome: Outcome{Problems: map[string]string{"confirm": "account.delete.mismatch"}}},
 	}},

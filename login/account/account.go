@@ -72,6 +72,7 @@ func (a *Account) routesOfForms() []route {
 		{path: "/sign-out", answer: a.SignOut},
 		{path: "/profile", answer: a.ProfilePost, back: "/profile"},
 		{path: "/email", answer: a.EmailPost, back: "/email", fresh: true},
+		{path: "/email/verify", answer: a.VerifyEmail},
 		{path: "/password", answer: a.PasswordPost, back: "/password", fresh: true},
 		{path: "/sessions/end", answer: a.EndSession, back: "/sessions"},
 		{path: "/sessions/end-others", answer: a.EndOtherSessions, back: "/sessions"},

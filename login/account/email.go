@@ -12,7 +12,6 @@ import (
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/people"
-	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
 )
 
@@ -27,6 +26,7 @@ func (a *Account) showEmail(c *gin.Context, v *visit, status int, page web.Accou
 		return err
 	}
 	page.AccountFrame, page.Form = a.frame(c, v, "/email"), a.form(c, v, "/email")
+	page.Verify = a.form(c, v, "/email/verify")
 	page.Email, page.Verified, page.Pending = v.user.Email, v.user.IsVerified, pending
 	return a.pages.Render(c, status, "account_email", page)
 }
@@ -42,6 +42,15 @@ func (a *Account) EmailPost(c *gin.Context, v *visit) error {
 		return err
 	}
 	a.back(c, v, "/email", "email")
+	return nil
+}
+
+// VerifyEmail serves POST /account/email/verify.
+func (a *Account) VerifyEmail(c *gin.Context, v *visit) error {
+	if err := a.people.SendVerification(c.Request.Context(), a.pages.Visitor(c), v.user); err != nil {
+		return err
+	}
+	a.back(c, v, "", "verification")
 	return nil
 }
 
@@ -81,7 +90,7 @@ func (a *Account) EmailLink(link emailLink) func(*gin.Context) error {
 		token := c.Query(paramToken)
 		change, err := link.open(c.Request.Context(), a.pages.Visitor(c), token)
 		if err != nil {
-			return deadLink(err, org)
+			return a.dead(c, err, link, org)
 		}
 		page.From, page.To = change.From, change.To
 		page.Form = web.PostForm{
@@ -106,17 +115,21 @@ func (a *Account) EmailLinkPost(link emailLink) func(*gin.Context) error {
 			return err
 		}
 		if _, err := link.do(c.Request.Context(), a.pages.Visitor(c), c.Query(paramToken)); err != nil {
-			return deadLink(err, org)
+			return a.dead(c, err, link, org)
 		}
 		c.Redirect(http.StatusSeeOther, org.BasePath+Path+link.path+"?done=1")
 		return nil
 	}
 }
 
-// deadLink makes a page of a link that opens nothing. Why is not told.
-func deadLink(err error, org *tenant.Org) error {
-	if errors.Is(err, storage.ErrSpent) {
-		return &web.Error{Status: http.StatusBadRequest, Message: "account.link_dead", Cause: err, Again: org.BasePath + Path + "/email"}
+// dead shows the page of a link that opens nothing. Why is not told.
+func (a *Account) dead(c *gin.Context, err error, link emailLink, org *tenant.Org) error {
+	if !errors.Is(err, people.ErrDeadLink) {
+		return err
 	}
-	return err
+	page := web.DeadLinkPage{Text: "email_link.dead", New: org.BasePath + Path + "/email", Link: "email_link.new"}
+	if link.undo {
+		page = web.DeadLinkPage{Text: "email_link.dead_undo", New: org.BasePath + Path, Link: "email_link.account"}
+	}
+	return a.pages.Render(c, http.StatusNotFound, "dead_link", page)
 }

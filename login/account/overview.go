@@ -24,7 +24,7 @@ func (a *Account) Overview(c *gin.Context, v *visit) error {
 	}
 	const manage, look = "account.manage", "account.look"
 	return a.pages.Render(c, http.StatusOK, "account", web.AccountPage{
-		AccountFrame: a.frame(c, v, ""), Outcome: done(c),
+		AccountFrame: a.frame(c, v, ""), Outcome: done(c), Verify: a.form(c, v, "/email/verify"),
 		Name: fullName(v.user), Username: v.user.DisplayName(), Email: v.user.Email, Verified: v.user.IsVerified,
 		Ways: []web.AccountWay{
 			way("/password", "account-password", "account.nav.password", "account.state.password", manage, 0),
