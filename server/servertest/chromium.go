@@ -150,9 +150,14 @@ func (tab *Tab) Portray(name string) {
 		tab.scheme(scheme)
 		for _, width := range []int64{1100, 360} {
 			tab.do(chromedp.EmulateViewport(width, 760))
-			tab.Ask("scrollTo(0, 0)") // from where another width has left it
+			// A window as high as the page: what lies beyond one is drawn in the wrong place when it is read from the right.
+			height, err := strconv.ParseInt(tab.Ask("Math.max(innerHeight, document.documentElement.scrollHeight)"), 10, 64)
+			if err != nil {
+				tab.t.Fatal(err)
+			}
+			tab.do(chromedp.EmulateViewport(width, height))
 			ctx, cancel := context.WithTimeout(tab.ctx, patience)
-			picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+			picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 			cancel()
 			if err == nil {
 				err = os.WriteFile(filepath.Join(tab.pictures, fmt.Sprintf("%s-%s-%d.png", name, how, width)), picture, 0o600)
