@@ -61,13 +61,19 @@ func actorOf(ctx context.Context) Actor {
 	return actor
 }
 
-// audit writes down what is being done, in the transaction that it is done in.
-func (o *Operators) audit(ctx context.Context, action, target string, details map[string]any) error {
+// eventOf is a row of the audit.
+func eventOf(ctx context.Context, action, target string, details map[string]any) *storage.AuditEvent {
 	actor := actorOf(ctx)
 	event := &storage.AuditEvent{Actor: actor.Name, Action: action, Target: target, RequestID: actor.RequestID, Details: details}
 	if actor.IPAddress != "" {
 		event.IPAddress = &actor.IPAddress
 	}
+	return event
+}
+
+// audit writes down what is being done, in the transaction that it is done in.
+func (o *Operators) audit(ctx context.Context, action, target string, details map[string]any) error {
+	event := eventOf(ctx, action, target, details)
 	if err := o.db.AppendAudit(ctx, event); err != nil {
 		return fmt.Errorf("audit %s: %w", action, err)
 	}

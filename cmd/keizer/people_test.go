@@ -155,3 +155,57 @@ func TestAPersonIsChangedSwitchedOffAndDeleted(t *testing.T) {
 		s.refused(exitNotFound, `organization "acme"`, "user", "disable", id, "--org", "acme")
 	})
 }
+
+func TestPeopleAreImportedAndExported(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *station) {
+		s.do("org", "create", "acme")
+		s.do("org", "create", "beta")
+		const hash = "$2b$10$kKVjKyHZlVRXcBqmBP5bGOGKK1dYwFDSnS0qZhrGZwQ6t9xjNu7pq"
+		people := `{"email":"alice@example.com","username":"alice","password_hash":"` + hash + `"}` + "\n" + `{"email":"bob@example.com","name":"Bob, B."}` + "\n"
+		write(t, "people.jsonl", people)
+		if dry := s.object("user", "import", "people.jsonl", "--org", "acme", "--dry-run"); dry["created"] != 2.0 || dry["dry_run"] != true {
+			t.Errorf("%v", dry)
+		}
+		if users := s.array("user", "list", "--org", "acme"); len(users) != 0 {
+			t.Errorf("a dry run made %v", users)
+		}
+		if made := s.object("user", "import", "people.jsonl", "--org", "acme"); made["created"] != 2.0 || made["failed"] != 0.0 || !reflect.DeepEqual(made["complaints"], []any{}) {
+			t.Errorf("%v", made)
+		}
+		if again := s.objectWith(people, "user", "import", "-", "--org", "acme"); again["unchanged"] != 2.0 || again["created"] != 0.0 {
+			t.Errorf("%v", again)
+		}
+		if table := s.do("user", "import", "people.jsonl", "--org", "acme"); !strings.Contains(table, "unchanged  2") {
+			t.Errorf("%s", table)
+		}
+		csv := s.do("user", "export", "--org", "acme", "--format", "csv", "--with-hashes")
+		write(t, "people.csv", csv)
+		if !strings.HasPrefix(csv, "email,email_verified,username,name,password_hash,active,roles,metadata,created_at\n") || !strings.Contains(csv, hash) || !strings.Contains(csv, `"Bob, B."`) {
+			t.Errorf("%s", csv)
+		}
+		if made := s.object("user", "import", "people.csv", "--org", "beta"); made["created"] != 2.0 {
+			t.Errorf("%v", made)
+		}
+		if lines := s.do("user", "export", "--org", "beta"); strings.Count(lines, "\n") != 2 || strings.Contains(lines, hash) || strings.Contains(lines, `"id"`) {
+			t.Errorf("%s", lines)
+		}
+		if ids := s.do("user", "export", "--org", "beta", "--with-ids"); !strings.Contains(ids, `"id"`) {
+			t.Errorf("%s", ids)
+		}
+
+		got := s.keizer(`{"email":"no address"}`+"\n"+`{"email":"bob@example.com","name":"Robert"}`+"\n"+`{"email":"carol@example.com"}`, "user", "import", "-", "--org", "acme", "-o", "json")
+		var summary map[string]any
+		readOne(t, got.out, &summary)
+		complaints, _ := summary["complaints"].([]any)
+		if got.code != exitFailed || summary["failed"] != 2.0 || summary["created"] != 1.0 || len(complaints) != 2 || !strings.Contains(got.err, "keizer: line 1: email: ") ||
+			!strings.Contains(got.err, "keizer: line 2: email: this person is there already") || !strings.HasSuffix(got.err, "keizer: 2 lines failed\n") {
+			t.Errorf("%+v", got)
+		}
+		s.refused(exitUsage, "--format must be jsonl or csv", "user", "import", "people.jsonl", "--format", "xml")
+		s.refused(exitUsage, "--format must be jsonl or csv", "user", "export", "--format", "table")
+		s.refused(exitUsage, "on_conflict: ", "user", "import", "people.jsonl", "--on-conflict", "merge")
+		s.refused(exitUsage, "no such file", "user", "import", "missing.jsonl")
+		s.refusedWith("emial\n", exitUsage, "did you mean email?", "user", "import", "-", "--format", "csv")
+		s.refused(exitNotFound, "organization", "user", "import", "people.jsonl", "--org", "nobody")
+	})
+}

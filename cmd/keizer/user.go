@@ -59,7 +59,7 @@ func (u person) fields() []field {
 // user is `keizer user`.
 func (p *program) user() *cobra.Command {
 	return orgFlag(group("user", "The people of an organization", p.userCreate(), p.userList(), p.userShow(), p.userSetPassword(), p.userInvite(),
-		p.userUpdate(), p.userDisable(), p.userEnable(), p.userDelete(), p.userResetMFA()))
+		p.userUpdate(), p.userDisable(), p.userEnable(), p.userDelete(), p.userResetMFA(), p.userImport(), p.userExport()))
 }
 
 func (p *program) userCreate() *cobra.Command {
