@@ -304,7 +304,7 @@ func (i *importing) try(ctx context.Context, batch []*newcomer) error {
 	if err != nil {
 		return err
 	}
-	if !i.options.DryRun {
+	if writes := slices.ContainsFunc(plans, func(p *plan) bool { return p.outcome == created || p.outcome == updated }); writes && !i.options.DryRun {
 		if err := i.hash(ctx, plans); err != nil {
 			return err
 		}

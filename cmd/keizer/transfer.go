@@ -77,12 +77,12 @@ func (p *program) userImport() *cobra.Command {
 }
 
 func (p *program) importFrom(ctx context.Context, house *server.House, file io.Reader, format string, options manage.ImportOptions) error {
-	from := manage.JSONLines(file)
-	if format == formatTable {
-		var err error
-		if from, err = manage.Table(file); err != nil {
-			return err
-		}
+	var from manage.RecordReader
+	var err error
+	if format == formatLines {
+		from = manage.JSONLines(file)
+	} else if from, err = manage.Table(file); err != nil {
+		return err
 	}
 	complaints := []importComplaint{}
 	options.Complain = func(line int, c *manage.Invalid) {
