@@ -12,6 +12,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
@@ -44,13 +45,15 @@ type Login struct {
 	log         *slog.Logger
 	tenant      func(ctx context.Context, slug string) (*tenant.Org, error)
 	development bool
+	// setupLinks are those that were tried and open nothing. They belong to no organization, and are counted by each process.
+	setupLinks *throttle.Local
 }
 
 // New puts a Login together.
 func New(d Deps) *Login {
 	return &Login{
 		db: d.DB, pages: d.Pages, sessions: d.Sessions, people: d.People, operators: d.Operators, keyring: d.Keyring, log: d.Log,
-		tenant: d.Tenant, development: d.Development,
+		tenant: d.Tenant, development: d.Development, setupLinks: throttle.NewLocal(throttle.LinkNetwork),
 	}
 }
 

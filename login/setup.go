@@ -13,6 +13,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
@@ -46,6 +47,11 @@ func (l *Login) Setup(c *gin.Context) error {
 
 func (l *Login) openSetup(c *gin.Context) (web.SetupPage, error) {
 	org, err := l.operators.OpenSetupLink(c.Request.Context(), c.Query(paramToken))
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrSpent) {
+		if err := l.setupLinks.Take(throttle.Network(c.ClientIP())); err != nil {
+			return web.SetupPage{}, err
+		}
+	}
 	if err != nil {
 		return web.SetupPage{}, deadLink(err)
 	}

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -200,4 +203,30 @@ func parseBasic(headers []string) (id, pass string, ok bool) {
 		return "", "", false
 	}
 	return id, pass, id != ""
+}
+
+// failedTooOften counts a client that did not prove who it is, by where the request came from, and answers it with 429 when those
+// are too many. Who proves who it is costs nothing here, and is never kept out by others who do not. Each process counts by itself
+// first, so that a flood of them is no flood of writes, and that it still counts when the database does not.
+func (p *Provider) failedTooOften(c *gin.Context) bool {
+	ctx, network := c.Request.Context(), throttle.Network(c.ClientIP())
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return false
+	}
+	if err = p.failures.Take(org.ID.String() + " " + network); err == nil {
+		err = p.db.Take(ctx, throttle.ClientNetwork, network)
+	}
+	var exceeded *throttle.Exceeded
+	switch {
+	case err == nil:
+		return false
+	case !errors.As(err, &exceeded):
+		p.log.ErrorContext(ctx, "failures of clients are counted by this process alone", "cause", err)
+		return false
+	}
+	wait := max(time.Second, exceeded.RetryAfter)
+	c.Header("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	p.writeJSON(c, http.StatusTooManyRequests, errorBody{"invalid_client", "Clients have failed to authenticate from this address too often."})
+	return true
 }

@@ -141,6 +141,9 @@ func (p *Provider) jsonError(c *gin.Context, err error) {
 	}
 	a := answerFor(err)
 	if a.code == "invalid_client" {
+		if p.failedTooOften(c) {
+			return
+		}
 		// RFC 6749 §5.2: 401 with the scheme when the client tried the header, else 400.
 		if c.GetHeader("Authorization") != "" {
 			a.status = http.StatusUnauthorized

@@ -46,6 +46,9 @@ func (p *Provider) Introspect(c *gin.Context) error {
 	}
 	if err != nil {
 		if answerFor(err).code == "invalid_client" {
+			if p.failedTooOften(c) {
+				return nil
+			}
 			p.faultLogged(c, http.StatusUnauthorized, err)
 			// RFC 7662 §2.3 asks for 401 however the client tried.
 			c.Header("WWW-Authenticate", `Basic realm="keizer", charset="UTF-8"`)

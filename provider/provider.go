@@ -12,6 +12,7 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 
 	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -42,6 +43,8 @@ type Provider struct {
 	clients       *fositestore.Clients
 	store         *fositestore.Store
 	authenticator *clientAuthenticator
+	// failures are of clients that fail to prove who they are.
+	failures      *throttle.Local
 	assertionAlgs []string
 	fosite        *fosite.Fosite
 	metadata      *documents
@@ -57,6 +60,7 @@ func New(d Deps) *Provider {
 		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, log: d.Log, lifetimes: d.Lifetimes,
 		clients: clients, store: store,
 		authenticator: &clientAuthenticator{clients: clients, assertions: d.Assertions},
+		failures:      throttle.NewLocal(throttle.ClientNetwork),
 		assertionAlgs: keys.AssertionAlgorithms(),
 		metadata:      newDocuments(),
 	}
