@@ -150,7 +150,6 @@ type signInCount struct {
 	network, account string
 	// locked says that the account was guessed at too often, and the password not looked at.
 	locked bool
-	taken  []throttle.Limit
 }
 
 func (p *People) count(who visitor.Visitor, a Attempt, user *storage.User, known bool) *signInCount {
@@ -193,22 +192,20 @@ func (s *signInCount) subject(limit string) string {
 // admit counts the attempt before the password is looked at: of guesses that come at once, no more are looked at than there
 // is room for.
 func (s *signInCount) admit(ctx context.Context) (look bool, err error) {
-	limits := []throttle.Limit{throttle.SignInNetwork, throttle.SignInOrganization}
-	if s.device != "" {
-		limits = []throttle.Limit{throttle.SignInDevice}
-	}
-	for _, limit := range limits {
-		if err := s.people.db.Take(ctx, limit, s.subject(limit.Name)); err != nil {
-			return false, err
+	db := s.people.db
+	err = db.Tally(ctx, func(ctx context.Context) error {
+		if s.device != "" {
+			return db.Take(ctx, throttle.SignInDevice, s.device)
 		}
-		s.taken = append(s.taken, limit)
-	}
-	if s.device != "" {
-		return true, nil
-	}
+		for _, limit := range []throttle.Limit{throttle.SignInNetwork, throttle.SignInOrganization} {
+			if err := db.Take(ctx, limit, s.subject(limit.Name)); err != nil {
+				return err
+			}
+		}
+		return db.TakeTurn(ctx, throttle.SignInStrange, s.account)
+	})
 	var exceeded *throttle.Exceeded
-	err = s.people.db.TakeTurn(ctx, throttle.SignInStrange, s.account)
-	s.locked = errors.As(err, &exceeded)
+	s.locked = errors.As(err, &exceeded) && exceeded.Name == throttle.SignInStrange.Name
 	if s.locked {
 		return false, nil
 	}
@@ -218,15 +215,20 @@ func (s *signInCount) admit(ctx context.Context) (look bool, err error) {
 // giveBack undoes what was counted: the attempt was none to keep out. That it could not be done is no reason to keep it out
 // after all.
 func (s *signInCount) giveBack(ctx context.Context) {
-	var failed error
-	for _, limit := range s.taken {
-		failed = errors.Join(failed, s.people.db.GiveBack(ctx, limit, s.subject(limit.Name)))
-	}
-	if s.device == "" {
-		failed = errors.Join(failed, s.people.db.Forgive(ctx, throttle.SignInStrange, s.account))
-	}
-	if failed != nil {
-		s.people.log.WarnContext(ctx, "a sign-in that succeeded stays counted as one that failed", "cause", failed)
+	db := s.people.db
+	err := db.Tally(ctx, func(ctx context.Context) error {
+		if s.device != "" {
+			return db.GiveBack(ctx, throttle.SignInDevice, s.device)
+		}
+		for _, limit := range []throttle.Limit{throttle.SignInNetwork, throttle.SignInOrganization} {
+			if err := db.GiveBack(ctx, limit, s.subject(limit.Name)); err != nil {
+				return err
+			}
+		}
+		return db.Forgive(ctx, throttle.SignInStrange, s.account)
+	})
+	if err != nil {
+		s.people.log.WarnContext(ctx, "a sign-in that succeeded stays counted as one that failed", "cause", err)
 	}
 }
 

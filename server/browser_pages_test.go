@@ -94,7 +94,7 @@ func aKeyboardIsEnough(t *testing.T, chromium *servertest.Chromium) {
 	at("password")
 	tab.Type("wrong")
 	tab.Enter("Sign in")
-	if said := tab.Announced(); !slices.Equal(said, []string{"That user name and password do not belong together. Check both and try again."}) {
+	if said := tab.Announced(); !slices.Equal(said, []string{"That user name and password do not belong together. Check both and try again. After several failures, wait a few minutes before the next try."}) {
 		t.Errorf("the failure is announced as %q", said)
 	}
 	if title := tab.Ask("document.title"); !strings.HasPrefix(title, "Error: ") {

@@ -546,7 +546,7 @@ var asksEverywhere = map[string]string{
 
 // noQuestion are the exported methods with a context that ask about rows through others, or not at all.
 var noQuestion = []string{
-	"InTx", "Migrate", "MigrationStatus", "PendingMigrations", "Purge",
+	"InTx", "Tally", "Migrate", "MigrationStatus", "PendingMigrations", "Purge",
 	"ServerVersion", "MasterKeyKnown", "ClockSkew", "LosesPreparedStatements", // of the database itself, for doctor
 }
 

@@ -90,6 +90,30 @@ func (db *DB) Forgive(ctx context.Context, backoff throttle.Backoff, subject str
 	})
 }
 
+// Tally runs count, in which several limits are taken or given back, as one transaction: one wait for the disk instead of several.
+// A limit that is reached ends it as an error, and leaves what was taken before taken. Callers take limits in one order, or they
+// would wait for one another.
+func (db *DB) Tally(ctx context.Context, count func(ctx context.Context) error) error {
+	if db.transactionOf(ctx) != nil {
+		return errCounted
+	}
+	var exceeded *throttle.Exceeded
+	err := db.InTx(context.WithValue(ctx, tallyKey{}, true), func(ctx context.Context) error {
+		exceeded = nil
+		err := count(ctx)
+		if errors.As(err, &exceeded) {
+			return nil
+		}
+		return err
+	})
+	if err == nil && exceeded != nil {
+		return exceeded
+	}
+	return err
+}
+
+type tallyKey struct{}
+
 // count runs the one statement by which a limit is used, and finds out how long to wait when there was no room: until the rest
 // of what is there is no more than slack.
 func (db *DB) count(ctx context.Context, name, subject string, slack int64, take func(q *query, key string, now int64) (int64, error)) error {
@@ -129,7 +153,7 @@ func unknown(err error) error {
 }
 
 func (db *DB) settle(ctx context.Context, name, subject string, change func(q *query, key string) error) error {
-	if db.transactionOf(ctx) != nil {
+	if tally, _ := ctx.Value(tallyKey{}).(bool); db.transactionOf(ctx) != nil && !tally {
 		return fmt.Errorf("%s: %w", name, errCounted)
 	}
 	return db.scoped(ctx, writing, "count "+name, func(q *query) error { return change(q, db.counted(q, name, subject)) })

@@ -186,6 +186,37 @@ func TestALimitIsNotTakenInsideTheTransactionOfADeed(t *testing.T) {
 	})
 }
 
+func TestLimitsThatAreTakenTogetherStayTakenUpToTheOneThatIsReached(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		ctx := storagetest.Org(t, db, "acme")
+		together := func() error {
+			return db.Tally(ctx, func(ctx context.Context) error {
+				for _, subject := range []string{"one", "two", "three"} {
+					if err := db.Take(ctx, slowly, subject); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		must(t, together())
+		for range slowly.Burst - 1 {
+			must(t, db.Take(ctx, slowly, "two"))
+		}
+		exceeded(t, together())
+		must(t, db.Take(ctx, slowly, "one"))
+		exceeded(t, db.Take(ctx, slowly, "one"))
+		must(t, db.Take(ctx, slowly, "three"))
+		must(t, db.Take(ctx, slowly, "three"))
+		exceeded(t, db.Take(ctx, slowly, "three"))
+		if err := db.InTx(ctx, func(ctx context.Context) error {
+			return db.Tally(ctx, func(context.Context) error { return nil })
+		}); err == nil {
+			t.Error("limits are taken together inside the transaction of a deed")
+		}
+	})
+}
+
 func TestALimitThatLetsNothingThroughIsAMistake(t *testing.T) {
 	db := storagetest.DB(t)
 	if err := db.Take(storagetest.Org(t, db, "acme"), throttle.Limit{Name: "none"}, "alice"); err == nil || isExceeded(err) {

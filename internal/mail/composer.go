@@ -230,7 +230,7 @@ func (c *Composer) view(l Letter, p plan) (*view, error) {
 		Kind: string(l.Kind), Link: l.Link, Code: l.Code,
 		Organization: line(l.Organization, maxName), Issuer: l.Issuer, Name: told(l.Name), Inviter: told(l.Inviter),
 		Address: line(l.Address, maxAddress), What: line(l.What, maxName), Item: told(l.Item), Left: line(l.Left, maxName),
-		Agent: told(l.Agent), Place: told(l.Place), When: line(l.When, maxName), Until: line(l.Until, maxName),
+		Agent: told(l.Agent), Place: line(l.Place, maxName), When: line(l.When, maxName), Until: line(l.Until, maxName),
 		Lang: texts.Tag().String(), Dir: messages.Direction(texts.Tag()),
 	}
 	if texts.Has(l.What) { // what it is, rather than what it is called

@@ -38,6 +38,7 @@ type Hasher struct {
 	wait    time.Duration
 	queue   int64
 	waiting atomic.Int64
+	worked  atomic.Int64
 	heavy   chan struct{}
 	decoy   *stored // what is compared with for unknown users
 }
@@ -109,11 +110,15 @@ func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(
 			return false, false, err
 		}
 	}
+	h.worked.Add(1)
 	if matched := hash.matches(password); !matched || !look || nobody {
 		return false, false, nil
 	}
 	return true, !hash.current, nil
 }
+
+// Worked is how many passwords were compared with a hash, or with the decoy, since the start.
+func (h *Hasher) Worked() int64 { return h.worked.Load() }
 
 // Decoy does the work of Verify for a user who does not exist.
 func (h *Hasher) Decoy(ctx context.Context, password string) error {
