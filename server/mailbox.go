@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -61,11 +62,11 @@ func (s *Server) mailboxLetter(c *gin.Context, m *storage.Mail) (web.MailboxLett
 func (s *Server) letterOf(c *gin.Context) (*storage.Mail, error) {
 	id, err := storage.ParseID(c.Param(paramLetter))
 	if err != nil {
-		return nil, err
+		return nil, s.notFound(c)
 	}
 	m, err := s.house.DB.MailByID(c.Request.Context(), id)
-	if err == nil && m.Message == nil {
-		err = storage.ErrNotFound
+	if errors.Is(err, storage.ErrNotFound) || err == nil && m.Message == nil {
+		return nil, s.notFound(c)
 	}
 	return m, err
 }
