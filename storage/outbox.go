@@ -158,9 +158,10 @@ type MailState string
 
 // The states of a message.
 const (
-	MailWaiting   MailState = "waiting"
-	MailAbandoned MailState = "abandoned"
-	MailAll       MailState = "all"
+	MailWaiting     MailState = "waiting"
+	MailAbandoned   MailState = "abandoned"
+	MailUndelivered MailState = "undelivered" // either
+	MailAll         MailState = "all"
 )
 
 // ListMail returns messages of every organization, newest first, those before a given one; the zero Mail comes after all. One
@@ -170,6 +171,7 @@ func (db *DB) ListMail(ctx context.Context, state MailState, before Mail, limit 
 	err := db.everywhere(ctx, reading, "list mail", func(q *query) (err error) {
 		which := map[MailState]string{
 			MailWaiting: ` AND delivered_at IS NULL AND abandoned_at IS NULL`, MailAbandoned: ` AND abandoned_at IS NOT NULL`,
+			MailUndelivered: ` AND delivered_at IS NULL`,
 		}[state]
 		args := []any{outboxMail}
 		if before.ID != uuid.Nil {

@@ -81,7 +81,7 @@ func TestMailIsListedNewestFirstByItsState(t *testing.T) {
 		must(t, err)
 		must(t, db.MailDelivered(t.Context(), claimed[0].ID, true))
 		must(t, db.AbandonMail(theirs, &claimed[1], "refused"))
-		for state, want := range map[storage.MailState]string{storage.MailAll: "543210", storage.MailWaiting: "5432", storage.MailAbandoned: "1"} {
+		for state, want := range map[storage.MailState]string{storage.MailAll: "543210", storage.MailWaiting: "5432", storage.MailAbandoned: "1", storage.MailUndelivered: "54321"} {
 			got := ""
 			for before := (storage.Mail{}); ; {
 				page, err := db.ListMail(t.Context(), state, before, 2)

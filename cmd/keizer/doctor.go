@@ -13,9 +13,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/server"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -62,6 +64,7 @@ func (p *program) doctor() *cobra.Command {
 			c.configuration(cmd)
 			if c.cfg != nil {
 				c.files()
+				c.mail(cmd.Context())
 				c.database(cmd.Context())
 			}
 			if err := list(p, []string{"STATUS", "CHECK", "FINDING"}, once(c.findings)); err != nil {
@@ -124,6 +127,68 @@ func (c *checkup) files() {
 	}
 }
 
+// mail checks the templates of mail, and the mail server as far as one can without sending anything.
+func (c *checkup) mail(ctx context.Context) {
+	if _, err := mail.NewComposer(c.cfg.Mail.TemplatesDir); err != nil {
+		for _, sentence := range sentences(err) {
+			c.found("mail templates", ill, "%s", sentence)
+		}
+	}
+	sender, err := server.MailSender(c.cfg)
+	switch {
+	case err != nil:
+		c.found("mail server", ill, "%v", err)
+		return
+	case sender == nil && c.cfg.Development():
+		c.found("mail server", fine, "none is configured; mail is shown at /dev/mailbox")
+		return
+	case sender == nil:
+		c.found("mail server", doubt, "none is configured (mail.host): mail waits in the database")
+		return
+	}
+	session, err := sender.Open(ctx)
+	if err == nil {
+		err = session.Close()
+	}
+	if err != nil {
+		c.found("mail server", ill, "%s: %v", sender.Address(), err)
+		return
+	}
+	c.found("mail server", fine, "%s takes mail from %s (%s)", sender.Address(), c.cfg.Mail.From, c.cfg.Mail.TLS)
+}
+
+// outbox looks for mail that does not leave.
+func (c *checkup) outbox(ctx context.Context, db *storage.DB) {
+	abandoned, err := db.ListMail(ctx, storage.MailAbandoned, storage.Mail{}, pageSize)
+	if err != nil {
+		c.found("outbox", ill, "%v", err)
+		return
+	}
+	waiting, err := db.ListMail(ctx, storage.MailWaiting, storage.Mail{}, pageSize)
+	if err != nil {
+		c.found("outbox", ill, "%v", err)
+		return
+	}
+	switch {
+	case len(abandoned) > 0:
+		c.found("outbox", doubt, "%s could not be delivered and were given up; see `keizer mail list`", letters(len(abandoned)))
+	case len(waiting) > 0 && time.Since(waiting[len(waiting)-1].CreatedAt) > mailDoubt:
+		c.found("outbox", doubt, "%s wait, some since %s; see `keizer mail list`", letters(len(waiting)), date(&waiting[len(waiting)-1].CreatedAt))
+	default:
+		c.found("outbox", fine, "%s wait", letters(len(waiting)))
+	}
+}
+
+func letters(n int) string {
+	if n >= pageSize {
+		return fmt.Sprintf("%d letters or more", n)
+	}
+	return fmt.Sprintf("%d letters", n)
+}
+
+// mailDoubt is how long mail may wait before it is worth a word.
+const mailDoubt = 10 * time.Minute
+
 func (c *checkup) sqlitePath() (string, bool) {
 	return strings.CutPrefix(c.cfg.Database.URL.Reveal(), "sqlite:")
 }
@@ -184,6 +249,7 @@ func (c *checkup) database(ctx context.Context) {
 	if c.masterKey(ctx, db, keyring) {
 		c.operator(ctx, db)
 		c.keys(ctx, db)
+		c.outbox(ctx, db)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	RecoveryUsed   Kind = "recovery_used"   // Left: a recovery code was used
 	NewDevice      Kind = "new_device"      // Agent, Place: a sign-in from a browser not seen before
 	AccountDeleted Kind = "account_deleted"
+	Test           Kind = "test" // that mail arrives; for operators
 )
 
 // Letter is what is to be told to somebody. What a kind does not use stays empty.

@@ -46,5 +46,6 @@ var plans = map[Kind]plan{
 	FactorRemoved:  {subject: "mail.factor_removed.subject", intro: "mail.factor_removed.intro", outro: "mail.outro.not_you"},
 	RecoveryUsed:   {subject: "mail.recovery_used.subject", intro: "mail.recovery_used.intro", outro: "mail.outro.not_you"},
 	NewDevice:      {subject: "mail.new_device.subject", intro: "mail.new_device.intro", outro: "mail.outro.not_you"},
+	Test:           {subject: "mail.test.subject", intro: "mail.test.intro"},
 	AccountDeleted: {subject: "mail.account_deleted.subject", intro: "mail.account_deleted.intro", outro: "mail.account_deleted.outro"},
 }
