@@ -344,6 +344,16 @@ func TestAnUnsafeOrImpossibleSettingIsRefused(t *testing.T) {
 		{"KEIZER_TOKENS_REFRESH_REPLAY_WINDOW=2m", "must be from 0s"},
 		{"KEIZER_LOG_LEVEL=trace", "must be debug, info, warn or error"},
 		{"KEIZER_LOG_FORMAT=xml", "must be text or json"},
+		{"KEIZER_MAIL_HOST=smtp.example.com", "mail.from: is required where mail.host is set"},
+		{"KEIZER_MAIL_HOST=smtp.example.com:587", "mail.host (environment KEIZER_MAIL_HOST): must be the name of a host; its port is mail.port"},
+		{"KEIZER_MAIL_FROM=no-reply@example.com", "needs mail.host"},
+		{"KEIZER_MAIL_FROM=Acme <no-reply@example.com>", "must be an e-mail address and nothing else"},
+		{"KEIZER_MAIL_USERNAME=keizer", "goes with mail.password"},
+		{"KEIZER_MAIL_PASSWORD=canary-pw", "goes with mail.password"},
+		{"KEIZER_MAIL_TLS=ssl", "must be starttls, tls or none"},
+		{"KEIZER_MAIL_PORT=70000", "must be from 0 to 65535"},
+		{"KEIZER_MAIL_TIMEOUT=1h", "must be from 1s to 2m0s"},
+		{"KEIZER_MAIL_HELO=not a host", "must be the name of a host"},
 		{"KEIZER_PASSWORD_SLOTS=-1", "must be from 0"},
 		{"KEIZER_PASSWORD_QUEUE=0", "must be from 1"},
 	} {
@@ -357,6 +367,35 @@ func TestAnUnsafeOrImpossibleSettingIsRefused(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant %s", c.set, err, c.want)
 		} else if strings.Contains(err.Error(), "canary-pw") {
 			t.Errorf("%s: the secret escaped: %v", c.set, err)
+		}
+	}
+}
+
+func TestMailTravelsInTheClearOnThisMachineOnly(t *testing.T) {
+	mail := []string{"KEIZER_MAIL_FROM=no-reply@example.com", "KEIZER_MAIL_TLS=none"}
+	for host, ok := range map[string]bool{"smtp.example.com": false, "192.0.2.1": false, "localhost": true, "127.0.0.1": true, "::1": true} {
+		c, err := load(t, production(append(mail, "KEIZER_MAIL_HOST="+host)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("%s in production: %v", host, err)
+		}
+		if c, err = load(t, Sources{Environ: append(mail, "KEIZER_MAIL_HOST="+host)}); err != nil || c.Validate() != nil {
+			t.Errorf("%s in development: %v, %v", host, err, c.Validate())
+		}
+	}
+	for content, want := range map[string]string{"nothing": "holds no certificate in PEM", "": "does not exist"} {
+		name := filepath.Join(t.TempDir(), "ca.pem")
+		if content != "" {
+			name = write(t, name, content)
+		}
+		c, err := load(t, production("KEIZER_MAIL_HOST=smtp.example.com", mail[0], "KEIZER_MAIL_CA_FILE="+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

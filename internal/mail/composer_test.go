@@ -6,6 +6,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -256,4 +257,22 @@ func FuzzHeaders(f *testing.F) {
 			t.Fatalf("%v, %v: %q", from, err, read.Header.Get("From"))
 		}
 	})
+}
+
+// Whoever writes a template reads what there is in docs/operations.md.
+func TestTheDocumentationKnowsEveryLetterAndField(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range Kinds() {
+		if !bytes.Contains(text, []byte("`"+string(kind)+"`")) {
+			t.Errorf("the kind %s is not there", kind)
+		}
+	}
+	for i := range reflect.TypeFor[view]().NumField() {
+		if name := reflect.TypeFor[view]().Field(i).Name; !bytes.Contains(text, []byte("`."+name+"`")) {
+			t.Errorf("the field .%s is not there", name)
+		}
+	}
 }
