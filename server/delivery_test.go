@@ -3,6 +3,9 @@ package server
 import (
 	"context"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +16,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/mailtest"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
 )
@@ -450,5 +454,68 @@ func TestAWrongPasswordOfTheMailServerIsInNoLog(t *testing.T) {
 	holds(t, "it is said", func() bool { return strings.Contains(p.log.String(), "mail waits") })
 	if text := p.log.String() + p.mail()[0].LastError; strings.Contains(text, "canary") || !strings.Contains(text, "535") {
 		t.Errorf("%s", text)
+	}
+}
+
+// The whole way: from a deed in a server that runs, over STARTTLS and with a password, to the mail server.
+func TestAServerThatRunsHandsOverWhatIsWritten(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Options{TLS: mail.TLSStart, Username: "keizer", Password: "password-canary"})
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, server.CA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	house, log := boot(t, inProduction, func(cfg *config.Config) {
+		cfg.ShutdownDelay = 0
+		m := &cfg.Mail
+		m.Host, m.Port, m.From, m.CAFile = server.Host, server.Port, "no-reply@example.com", authority
+		m.Username, m.Password = "keizer", "password-canary"
+	})
+	if err := house.Operators.EnsureDevelopment(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	s := serverOf(t, house)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- s.serve(ctx, []net.Listener{listener}) }()
+
+	org, err := house.Tenant(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter := mail.Letter{Kind: mail.PasswordReset, To: canaryTo + "@example.com", Link: canaryLink}.From(org)
+	message, err := house.Composer.Compose(letter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := house.DB.EnqueueMail(tenant.With(t.Context(), org), nil, message); err != nil {
+		t.Fatal(err)
+	}
+	if got := server.Wait(t, 1)[0]; got.To[0] != canaryTo+"@example.com" || !strings.HasPrefix(server.Said()[0], "EHLO id.example") {
+		t.Errorf("%+v, %q", got, server.Said())
+	}
+	holds(t, "it is logged", func() bool { return strings.Contains(log.String(), "mail delivered") })
+	end()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), "canary") {
+		t.Errorf("%s", log)
+	}
+}
+
+func TestProductionWithoutAMailServerSaysSoAndKeepsWhatIsWritten(t *testing.T) {
+	house, log := boot(t, inProduction)
+	s := serverOf(t, house)
+	var out strings.Builder
+	if err := s.greet(t.Context(), &out); err != nil || s.delivery != nil || !strings.Contains(log.String(), "no mail server is configured") {
+		t.Errorf("%v, %v\n%s", err, s.delivery, log)
+	}
+	house, _ = boot(t)
+	if err := serverOf(t, house).greet(t.Context(), &out); err != nil || !strings.Contains(out.String(), "/dev/mailbox") {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
