@@ -55,7 +55,7 @@ func lettersAreReadInTheMailbox(t *testing.T, chromium *servertest.Chromium) {
 
 	// The newest, verify_email, has everything.
 	address := tab.Ask("document.querySelector('#mailbox-letters a').href")
-	tab.Open(address, "A letter")
+	tab.Open(address, "Message")
 	tab.Look()
 	tab.Portray("mailbox-letter")
 	if tab.Text("letter-subject") != newest[0].Subject || tab.Text("letter-link") != house.Base+"/verify?token=x" || tab.Text("letter-code") != newest[0].Code ||

@@ -33,6 +33,8 @@ type Texts struct {
 	plain     map[string]string // those that nothing is put into
 	known     map[string]bool
 	localizer *i18n.Localizer
+	// english has what this language lacks.
+	english *Texts
 }
 
 // Count is the name of the value by which the form of a plural is chosen.
@@ -67,9 +69,9 @@ func load(from fs.FS) (*Catalog, error) {
 		}
 	}
 	for _, t := range c.texts {
-		t.localizer = i18n.NewLocalizer(bundle, t.tag.String())
+		t.localizer, t.english = i18n.NewLocalizer(bundle, t.tag.String()), c.In(language.English)
 	}
-	return c, c.complete()
+	return c, nil
 }
 
 func (t *Texts) add(messages []*i18n.Message) error {
@@ -88,8 +90,9 @@ func (t *Texts) add(messages []*i18n.Message) error {
 	return nil
 }
 
-// complete holds every language against English.
-func (c *Catalog) complete() error {
+// Complete holds every language against English. Where one lacks a text, English is shown; that none does is for a test to say,
+// before anybody reads a page in two languages.
+func (c *Catalog) Complete() error {
 	var wrong []error
 	english := c.In(language.English)
 	for _, tag := range c.languages {
@@ -131,7 +134,7 @@ func (t *Texts) IDs() []string {
 }
 
 // Has reports whether id is that of a text.
-func (t *Texts) Has(id string) bool { return t.known[id] }
+func (t *Texts) Has(id string) bool { return t.known[id] || t.english.known[id] }
 
 // T is a text, with what is to be put into it as pairs of name and value. The value of Count chooses among the forms of a
 // plural. No text of the id is ErrUnknown.
@@ -140,6 +143,9 @@ func (t *Texts) T(id string, pairs ...string) (string, error) {
 		return text, nil
 	}
 	if !t.known[id] {
+		if t != t.english {
+			return t.english.T(id, pairs...)
+		}
 		return "", fmt.Errorf("%s: %w", id, ErrUnknown)
 	}
 	data := make(map[string]string, len(pairs)/2)

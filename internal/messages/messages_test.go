@@ -14,6 +14,9 @@ func TestEveryLanguageIsComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := catalog.Complete(); err != nil {
+		t.Error(err)
+	}
 	if catalog.Languages()[0] != language.English {
 		t.Errorf("the languages are %v", catalog.Languages())
 	}
@@ -57,13 +60,19 @@ func TestATextIsFilledInAndCounted(t *testing.T) {
 	}
 }
 
-func TestALanguageThatIsNotCompleteIsRefused(t *testing.T) {
+func TestWhatALanguageLacksIsMissedAndSaidInEnglish(t *testing.T) {
 	for name, arabic := range map[string]string{
 		"lack": `{"a.one": "1"}`, "have": `{"a.one": "1", "a.two": "2", "a.three": "3"}`, "is empty": `{"a.one": "1", "a.two": ""}`, "read": `[`,
 	} {
-		_, err := load(fstest.MapFS{
+		catalog, err := load(fstest.MapFS{
 			"texts/a.en.json": {Data: []byte(`{"a.one": "1", "a.two": "2"}`)}, "texts/a.ar.json": {Data: []byte(arabic)},
 		})
+		if err == nil {
+			err = catalog.Complete()
+			if text, err := catalog.In(language.Arabic).T("a.two"); text != "2" || err != nil {
+				t.Errorf("%s: %q, %v", arabic, text, err)
+			}
+		}
 		if err == nil || !strings.Contains(err.Error(), strings.Fields(name)[0]) {
 			t.Errorf("%s: %v", arabic, err)
 		}

@@ -220,6 +220,10 @@ func (tab *Tab) hear(event any) {
 		if e.Issue.Code == audits.InspectorIssueCodeBounceTrackingIssue {
 			break // a server that signs people in is passed through by nature
 		}
+		if generic := e.Issue.Details.GenericIssueDetails; generic != nil &&
+			generic.ErrorType == audits.GenericIssueErrorTypeFormInputHasWrongButWellIntendedAutocompleteValueError {
+			break // HTML has purposes that this browser does not know, as "nickname" and "bday"; axe knows all of them
+		}
 		details, err := json.Marshal(e.Issue.Details)
 		fault("the browser has an issue with the page: %s %s %v", e.Issue.Code, details, err)
 	case *runtime.EventConsoleAPICalled:
