@@ -129,6 +129,9 @@ func Status(ctx context.Context, db *sql.DB, dialect string) ([]Migration, error
 	return all, nil
 }
 
+// All returns every migration of this release, none of them applied: those of a database that does not exist yet.
+func All(dialect string) ([]Migration, error) { return known(dialect) }
+
 // Pending returns how many migrations are yet to be applied. It changes nothing.
 func Pending(ctx context.Context, db *sql.DB, dialect string) (int, error) {
 	all, err := Status(ctx, db, dialect)

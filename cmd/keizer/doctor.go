@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,7 @@ func (p *program) doctor() *cobra.Command {
 			c.configuration(cmd)
 			if c.cfg != nil {
 				c.files()
+				c.folders()
 				c.mail(cmd.Context())
 				c.database(cmd.Context())
 			}
@@ -188,6 +190,38 @@ func letters(n int) string {
 
 // mailDoubt is how long mail may wait before it is worth a word.
 const mailDoubt = 10 * time.Minute
+
+// folders checks that files can be made where files are kept: SQLite puts others beside its own, and in development the master key
+// is made there. A folder that does not exist is made in the nearest that does.
+func (c *checkup) folders() {
+	var dirs []string
+	if path, ok := c.sqlitePath(); ok {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	if name := c.cfg.MasterKeyFile(); c.cfg.Development() && name != "" && !slices.Contains(dirs, filepath.Dir(name)) {
+		dirs = append(dirs, filepath.Dir(name))
+	}
+	for _, dir := range dirs {
+		at := dir
+		for ; filepath.Dir(at) != at; at = filepath.Dir(at) {
+			if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+		}
+		info, err := os.Stat(at)
+		if err == nil && !info.IsDir() {
+			err = errors.New("it is a file")
+		}
+		if err == nil {
+			err = writable(at)
+		}
+		if err != nil {
+			c.found("folders", ill, "no file can be made in %s: %v", at, cause(err))
+		} else {
+			c.found("folders", fine, "files can be made in %s", at)
+		}
+	}
+}
 
 func (c *checkup) sqlitePath() (string, bool) {
 	return strings.CutPrefix(c.cfg.Database.URL.Reveal(), "sqlite:")

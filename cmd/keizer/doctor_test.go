@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -118,12 +119,36 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	})
 	t.Run("pending migrations", func(t *testing.T) {
 		s := newStation(t)
-		s.do("migrate", "status") // which makes an empty database
+		s.do("org", "list")
+		for _, name := range []string{"keizer.db", "keizer.db-wal", "keizer.db-shm"} { // the key stays, and nothing was migrated
+			if err := os.Remove(filepath.Join("data", name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		write(t, filepath.Join("data", "keizer.db"), "")
 		if got := s.findings(0); got["migrations"] != doubt {
 			t.Errorf("found %v", got)
 		}
 		if got := s.findings(exitFailed, "--no-migrate"); got["migrations"] != ill {
 			t.Errorf("with --no-migrate found %v", got)
+		}
+	})
+	t.Run("folders that take no files", func(t *testing.T) {
+		s := newStation(t)
+		if got := s.findings(0); got["folders"] != fine {
+			t.Errorf("found %v", got)
+		}
+		write(t, "data", "")
+		if got := s.findings(exitFailed); got["folders"] != ill {
+			t.Errorf("where the folder is a file: %v", got)
+		}
+		if err := errors.Join(os.Remove("data"), os.Mkdir("data", 0o500)); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() != 0 { // who may do everything may write there too
+			if got := s.findings(exitFailed); got["folders"] != ill {
+				t.Errorf("where nobody may write: %v", got)
+			}
 		}
 	})
 	t.Run("no operator", func(t *testing.T) {

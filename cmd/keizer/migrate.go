@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,6 +54,16 @@ func (p *program) migrateStatus() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show which migrations were applied, and when", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if missing, err := p.noDatabaseFile(cmd); missing || err != nil {
+				if err != nil {
+					return err
+				}
+				all, err := migrations.All(migrations.SQLite)
+				if err != nil {
+					return fmt.Errorf("look at migrations: %w", err)
+				}
+				return list(p, []string{"VERSION", "NAME", "APPLIED"}, once(migrationRows(all)))
+			}
 			return p.onDatabase(cmd, func(ctx context.Context, db *storage.DB) error {
 				all, err := db.MigrationStatus(ctx)
 				if err != nil {
@@ -59,6 +73,21 @@ func (p *program) migrateStatus() *cobra.Command {
 			})
 		},
 	}
+}
+
+// noDatabaseFile reports whether the database is an SQLite file that does not exist. Opening it would make it, and whoever asks how a
+// database is does not ask for one.
+func (p *program) noDatabaseFile(cmd *cobra.Command) (bool, error) {
+	cfg, err := p.load(cmd)
+	if err != nil {
+		return false, err
+	}
+	path, ok := strings.CutPrefix(cfg.Database.URL.Reveal(), "sqlite:")
+	if !ok {
+		return false, nil
+	}
+	_, err = os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist), nil
 }
 
 func migrationRows(all []migrations.Migration) []migrationRow {

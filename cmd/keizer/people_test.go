@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -208,4 +209,20 @@ func TestPeopleAreImportedAndExported(t *testing.T) {
 		s.refusedWith("emial\n", exitUsage, "did you mean email?", "user", "import", "-", "--format", "csv")
 		s.refused(exitNotFound, "organization", "user", "import", "people.jsonl", "--org", "nobody")
 	})
+}
+
+func TestAskingHowADatabaseIsMakesNone(t *testing.T) {
+	s := newStation(t)
+	all := s.array("migrate", "status")
+	if len(all) < 12 || all[0]["applied_at"] != nil || all[len(all)-1]["applied_at"] != nil {
+		t.Errorf("%v", all)
+	}
+	s.findings(0)
+	if entries, err := os.ReadDir("."); err != nil || len(entries) != 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	s.do("migrate", "up")
+	if now := s.array("migrate", "status"); len(now) != len(all) || now[0]["applied_at"] == nil || now[0]["name"] != all[0]["name"] {
+		t.Errorf("%v", now)
+	}
 }

@@ -24,7 +24,7 @@ var actionLike = regexp.MustCompile(`^[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*$`)
 var notActions = regexp.MustCompile(`\.(json|js|css|example|txt|yaml|db)$`)
 
 // irregular are past participles that do not end with "ed".
-var irregular = []string{"burnt", "forgotten", "made", "sent", "set", "undone"}
+var irregular = []string{"burnt", "forgotten", "made", "reset", "sent", "set", "undone"}
 
 func TestWhateverIsAuditedIsExplainedToOperators(t *testing.T) {
 	catalog, err := messages.Load()
