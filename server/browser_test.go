@@ -22,6 +22,8 @@ func TestInARealBrowser(t *testing.T) {
 		"a form of another site finds the session":                     aFormOfAnotherSiteFindsTheSession,
 		"a form of another site signs nobody in":                       aFormOfAnotherSiteSignsNobodyIn,
 		"every page can be seen, read and pressed":                     everyPageCanBeSeenReadAndPressed,
+		"an organization's pages look like it":                         anOrganizationsPagesLookLikeIt,
+		"whoever chooses a language goes on in it":                     whoeverChoosesALanguageGoesOnInIt,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,
