@@ -305,7 +305,7 @@ func WriteJSONLines(w io.Writer) RecordWriter {
 	return &jsonLinesWriter{to, encoder}
 }
 
-func (w *jsonLinesWriter) Write(r *Record) error { return w.encoder.Encode(r) }
+func (w *jsonLinesWriter) Write(r *Record) error { return w.encoder.Encode(r) } //nolint:gosec // no record that is written has a password
 func (w *jsonLinesWriter) Flush() error          { return w.to.Flush() }
 
 type tableWriter struct {

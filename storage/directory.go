@@ -63,12 +63,11 @@ func (db *DB) SearchUsers(ctx context.Context, text string, after uuid.UUID, lim
 
 // UsersNamed returns the people who have one of the ids, canonical e-mail addresses or canonical user names.
 func (db *DB) UsersNamed(ctx context.Context, ids []uuid.UUID, emails, usernames []string) ([]User, error) {
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = id.String()
-	}
 	// IN with nothing in it is no SQL. None of these is anybody's.
-	texts = append(texts, uuid.Nil.String())
+	texts := []string{uuid.Nil.String()}
+	for _, id := range ids {
+		texts = append(texts, id.String())
+	}
 	emails, usernames = append(slices.Clip(emails), ""), append(slices.Clip(usernames), "")
 	var users []User
 	err := db.scoped(ctx, reading, "read users by name", func(q *query) error {

@@ -16,7 +16,7 @@ func TestWhatAnOrganizationDecidesIsShownAndChanged(t *testing.T) {
 		s.do("org", "create", "acme", "--name", "Acme")
 		member := func(object map[string]any, path string) any {
 			t.Helper()
-			var value any = object["settings"]
+			value := object["settings"]
 			for name := range strings.SplitSeq(path, ".") {
 				below, _ := value.(map[string]any)
 				value = below[name]

@@ -102,14 +102,15 @@ func (p *program) sessionRevoke() *cobra.Command {
 				return usage("%s needs one of SESSION, --user and --all", cmd.CommandPath())
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				ended, err := int64(1), error(nil)
+				var ended int64
+				var err error
 				switch {
 				case all:
 					ended, err = house.Operators.RevokeEverySession(ctx)
 				case login != "":
 					ended, err = revokeOf(ctx, house, org, login)
 				default:
-					err = revokeOne(ctx, house, org, args[0])
+					ended, err = 1, revokeOne(ctx, house, org, args[0])
 				}
 				if err != nil {
 					return err
