@@ -102,7 +102,7 @@ func jittered(d time.Duration) time.Duration { return d - d/5 + rand.N(2*d/5) }
 
 // round delivers everything that is due. Its error is that the server, or the database, cannot be spoken to.
 func (d *delivery) round(ctx context.Context) error {
-	for {
+	for ctx.Err() == nil {
 		most := deliverBatch
 		if d.rest > 0 {
 			most = 1 // to see whether it can be again
@@ -117,10 +117,11 @@ func (d *delivery) round(ctx context.Context) error {
 			}
 			d.rest = 0
 		}
-		if len(claimed) < most || ctx.Err() != nil {
-			return nil
+		if len(claimed) < most {
+			break
 		}
 	}
+	return nil
 }
 
 // deliver sends what was claimed, in order and over one connection. What it does not come to, it gives back: that nobody can be

@@ -164,11 +164,12 @@ func (p *program) mailRetry() *cobra.Command {
 				return usage("%s needs one of LETTER and --all", cmd.CommandPath())
 			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
-				retried, err := 1, error(nil)
+				var retried int
+				var err error
 				if all {
 					retried, err = house.Operators.RetryAllMail(ctx)
 				} else {
-					err = retryMail(ctx, house, args[0])
+					retried, err = 1, retryMail(ctx, house, args[0])
 				}
 				if err != nil {
 					return err

@@ -92,7 +92,6 @@ func TestMailIsTriedAndTheServerLookedAt(t *testing.T) {
 		}
 		return ""
 	}})
-	write(t, "ca.pem", string(server.CA))
 	configured := []string{
 		"KEIZER_MAIL_HOST=" + server.Host, fmt.Sprint("KEIZER_MAIL_PORT=", server.Port), "KEIZER_MAIL_FROM=no-reply@example.com", "KEIZER_MAIL_USERNAME=keizer",
 		"KEIZER_MAIL_CA_FILE=ca.pem", "KEIZER_MAIL_TIMEOUT=3s",

@@ -64,7 +64,10 @@ func NewComposer(dir string) (*Composer, error) {
 	if len(wrong) > 0 {
 		return nil, errors.Join(distinct(wrong)...)
 	}
-	return c, c.try()
+	if err := c.try(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // Kinds returns every kind of letter, in the order of their names.
