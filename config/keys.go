@@ -230,7 +230,7 @@ var keys = []Key{
 		field:   func(c *Config) any { return &c.Log.Format },
 	},
 	{
-		Name: "password.slots", Default: "0", Derived: "twice the cores, at most 4",
+		Name: "password.slots", Default: "0", Derived: "the cores, at most 4",
 		Meaning: "Passwords that are hashed at once; each takes 19 MiB. 0 chooses by the machine.",
 		field:   func(c *Config) any { return &c.Password.Slots },
 	},

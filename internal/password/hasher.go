@@ -27,7 +27,7 @@ var current = params{memory: 19456, time: 2, threads: 1, salt: 16, tag: 32}
 
 // Options bound the work that is done at once. Zero values mean the defaults.
 type Options struct {
-	Slots int           // hashes at once: twice the cores, at most 4
+	Slots int           // hashes at once: the cores, at most 4
 	Queue int           // callers that may wait for a slot: 64
 	Wait  time.Duration // how long each of them does: 2 s
 }
@@ -46,7 +46,7 @@ type Hasher struct {
 // New returns a hasher.
 func New(o Options) *Hasher {
 	if o.Slots <= 0 {
-		o.Slots = min(4, 2*runtime.GOMAXPROCS(0))
+		o.Slots = min(4, runtime.GOMAXPROCS(0)) // more would keep everything else waiting for its turn on a core
 	}
 	if o.Queue <= 0 {
 		o.Queue = 64
