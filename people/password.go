@@ -156,13 +156,16 @@ func (p *People) count(who visitor.Visitor, a Attempt, user *storage.User, known
 	count := &signInCount{people: p, network: throttle.Network(who.Address), account: "login " + canonical(a.Login)}
 	if user != nil {
 		// Whichever of their names is used. Nobody else has this form: a login is canonical, and an id of ours no secret.
-		count.account = "user " + user.ID.String()
+		count.account = guessed(user)
 	}
 	if known {
 		count.device = count.account + " " + secret.Digest(a.Device)
 	}
 	return count
 }
+
+// guessed is what guesses at a person's password are counted for.
+func guessed(user *storage.User) string { return "user " + user.ID.String() }
 
 // canonical is one form for all spellings of what somebody signs in with, also if nobody is called so.
 func canonical(login string) string {

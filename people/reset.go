@@ -187,7 +187,7 @@ func (p *People) Reset(ctx context.Context, who visitor.Visitor, token string, t
 		return "", fmt.Errorf("reset a password: %w", dead(err))
 	}
 	// Whoever guessed at the old password is no reason to keep its owner from using the new one.
-	if err := p.db.Forgive(ctx, throttle.SignInStrange, "user "+user.ID.String()); err != nil {
+	if err := p.db.Forgive(ctx, throttle.SignInStrange, guessed(user)); err != nil {
 		p.log.WarnContext(ctx, "what strangers have guessed at an account stays counted", "cause", err)
 	}
 	return data.Interaction, nil

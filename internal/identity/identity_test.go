@@ -126,3 +126,12 @@ func FuzzUsername(f *testing.F) {
 		}
 	})
 }
+
+// Whoever could be called like somebody else's address would be counted as them, or be signed in as them.
+func TestAUsernameIsNeverAnAddress(t *testing.T) {
+	for _, name := range []string{"alice@example.com", "@", "a@", "@a", "alice\uff20example.com", "alice\ufe6bexample.com", "alice@localhost"} {
+		if canonical, err := Username(name); err == nil {
+			t.Errorf("%q is the user name %q", name, canonical)
+		}
+	}
+}

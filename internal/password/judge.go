@@ -54,12 +54,15 @@ func unit(password string) string {
 
 // What stands for a letter, in the two ways that a 1 is read; and what is between the parts of a date or a number.
 var (
-	plain = []*strings.Replacer{
-		strings.NewReplacer("4", "a", "@", "a", "3", "e", "1", "i", "!", "i", "|", "i", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t", "8", "b", "6", "g", "9", "g", "2", "z"),
-		strings.NewReplacer("4", "a", "@", "a", "3", "e", "1", "l", "!", "l", "|", "l", "0", "o", "$", "s", "5", "s", "7", "t", "+", "t", "8", "b", "6", "g", "9", "g", "2", "z"),
-	}
+	plain  = []*strings.Replacer{undone("i"), undone("l")}
 	joined = strings.NewReplacer("-", "", ".", "", "/", "", " ", "", ",", "", ":", "", "_", "")
 )
+
+// undone undoes the usual replacements of letters; one is what stands for a 1.
+func undone(one string) *strings.Replacer {
+	return strings.NewReplacer("1", one, "!", one, "|", one, "4", "a", "@", "a", "8", "b", "3", "e", "6", "g", "9", "g", "0", "o", "$", "s", "5", "s",
+		"7", "t", "+", "t", "2", "z")
+}
 
 // readings are the ways in which a password may be meant: as it stands, with the usual replacements of letters undone, and, where it
 // is but digits, without what is between them. Each is as much of it as is looked at.
