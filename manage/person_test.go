@@ -129,6 +129,23 @@ func TestWhoIsSwitchedOffLosesEverythingAndGetsNoneOfItBack(t *testing.T) {
 	})
 }
 
+func TestANewPasswordEndsTheLinksThatTheOldOneAskedFor(t *testing.T) {
+	each(t, func(t *testing.T, o, other replica) {
+		ctx := o.organization(t, "acme")
+		alice := o.person(t, ctx, "alice")
+		ends := time.Now().Add(time.Hour)
+		for _, kind := range []string{storage.PasswordReset, storage.EmailChange, storage.EmailVerification} {
+			must(t, o.db.CreateVerificationToken(ctx, &storage.VerificationToken{UserID: &alice.ID, Token: kind, Type: kind, ExpiresAt: ends}))
+		}
+		must(t, o.SetPassword(ctx, "alice", goodPassword))
+		for kind, works := range map[string]bool{storage.PasswordReset: false, storage.EmailChange: false, storage.EmailVerification: true} {
+			if _, err := o.db.VerificationToken(ctx, kind, kind); (err == nil) != works {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+}
+
 func errOf[T any](_ T, err error) error { return err }
 
 func TestFactorsThatAreLostAreTakenAway(t *testing.T) {

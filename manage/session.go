@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -35,7 +36,7 @@ func (o *Operators) RevokeSessionsOf(ctx context.Context, user *storage.User) (e
 		if ended, err = o.db.CountSessions(ctx, user.ID); err != nil {
 			return err
 		}
-		if err := o.db.EndSessionsOfUser(ctx, user.ID); err != nil {
+		if err := errors.Join(o.db.EndSessionsOfUser(ctx, user.ID), o.db.EndSignInsOfUser(ctx, user.ID)); err != nil {
 			return err
 		}
 		return o.audit(ctx, "user.signed_out", user.ID.String(), map[string]any{"sessions": ended})

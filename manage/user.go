@@ -186,6 +186,11 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		if err := o.db.EndSessionsOfUser(ctx, user.ID); err != nil {
 			return err
 		}
+		// Nor does a sign-in go on that the old password began, or a link that whoever knew it has asked for.
+		err := errors.Join(o.db.EndSignInsOfUser(ctx, user.ID), o.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailChange))
+		if err != nil {
+			return err
+		}
 		return o.audit(ctx, "user.password_set", user.ID.String(), nil)
 	})
 	if err != nil {
