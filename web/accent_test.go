@@ -24,7 +24,7 @@ func TestEveryAccentCanBeReadByDayAndAtNight(t *testing.T) {
 		c, _ := parseColor(text)
 		accents = append(accents, c)
 	}
-	chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // colors
+	chance := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		accents = append(accents, color{chance.Float64(), chance.Float64(), chance.Float64()})
 	}

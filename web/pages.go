@@ -155,7 +155,10 @@ type frame struct {
 }
 
 func (p *Pages) frame(texts *messages.Texts, k kind, page Page) *frame {
-	f := &frame{Script: p.static.addresses[k.file], Lang: texts.Tag().String(), Dir: messages.Direction(texts.Tag()), Organization: productName, Page: page, texts: texts}
+	f := &frame{
+		Lang: texts.Tag().String(), Dir: messages.Direction(texts.Tag()), Organization: productName, Script: p.static.addresses[k.file],
+		Page: page, texts: texts,
+	}
 	f.Title = f.Say(page.title())
 	if failing, ok := page.(interface{ failed() bool }); ok {
 		f.Failed = failing.failed()

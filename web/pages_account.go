@@ -275,7 +275,9 @@ var accountKinds = map[string]kind{
 	}},
 	"account_email": {samples: []Page{
 		AccountEmailPage{AccountFrame: sampleFrame, Form: samplePost, Verify: samplePost, Email: "alice@example.com", Verified: true},
-		AccountEmailPage{Email: sampleHostile, Pending: sampleHostile, Value: sampleHostile, Outcome: Outcome{Problems: map[string]string{"email": "account.email.form"}}},
+		AccountEmailPage{
+			Email: sampleHostile, Pending: sampleHostile, Value: sampleHostile, Outcome: Outcome{Problems: map[string]string{"email": "account.email.form"}},
+		},
 	}},
 	"email_link": {samples: []Page{
 		EmailLinkPage{Form: samplePost, From: "a@example.com", To: sampleHostile},
@@ -285,7 +287,9 @@ var accountKinds = map[string]kind{
 	}},
 	"account_password": {samples: []Page{
 		AccountPasswordPage{AccountFrame: sampleFrame, Form: samplePost, Username: "alice", Has: true, Outcome: Outcome{Done: "account.done.password"}},
-		AccountPasswordPage{Outcome: Outcome{Problem: "account.stale", Problems: map[string]string{"current": "account.password.wrong", "password": "account.password.short"}}},
+		AccountPasswordPage{Outcome: Outcome{
+			Problem: "account.stale", Problems: map[string]string{"current": "account.password.wrong", "password": "account.password.short"},
+		}},
 	}},
 	"account_sessions": {samples: []Page{
 		AccountSessionsPage{AccountFrame: sampleFrame},
