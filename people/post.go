@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/language"
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -26,6 +27,9 @@ func (p *People) post(ctx context.Context, to *storage.User, letter mail.Letter)
 		}
 		if letter.Name == "" && to.FullName != nil {
 			letter.Name = *to.FullName
+		}
+		if letter.Language == language.Und {
+			letter.Language = languageOf(to)
 		}
 	}
 	message, err := p.composer.Compose(letter.From(org))

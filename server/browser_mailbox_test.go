@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/language"
+
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/server/servertest"
@@ -77,12 +79,18 @@ func lettersAreReadInTheMailbox(t *testing.T, chromium *servertest.Chromium) {
 	}))
 	t.Cleanup(site.Close)
 	program := chromium.Tab(t, site.URL)
-	for _, m := range letters {
-		path := "/" + string(m.Kind)
+	arabic := mail.Sample(mail.VerifyEmail)
+	arabic.Language = language.Arabic
+	m, err := house.Composer.Compose(arabic)
+	if err != nil || !strings.Contains(m.HTML, `dir="rtl"`) {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	for _, m := range append(letters, *m) {
+		path := "/" + string(m.Kind) + "/" + m.Language
 		// What a letter lacks of a page: the name that tests know its heading by, and a picture, which a browser would ask for.
 		documents[path] = strings.NewReplacer("<h1 ", `<h1 id="page-title" `, "<title>", `<link rel="icon" href="data:,"><title>`).Replace(m.HTML)
 		program.Open(site.URL+path, m.Subject)
-		program.Portray("letter-" + string(m.Kind))
+		program.Portray("letter-" + string(m.Kind) + "-" + m.Language)
 		for _, complaint := range program.Complaints() {
 			// A letter is part of somebody else's page, and has its style inside.
 			if !strings.Contains(complaint, "attribute style") && !strings.Contains(complaint, "landmark") && !strings.Contains(complaint, "0 × ") {
