@@ -65,11 +65,11 @@ func (db *DB) TakeTurn(ctx context.Context, backoff throttle.Backoff, subject st
 	)
 	most := backoff.Wait(backoff.Free + len(backoff.Waits())).Microseconds()
 	return db.count(ctx, backoff.Name, subject, 0, func(q *query, key string, now int64) (int64, error) {
-		wait := "CASE " + tries
+		wait := fmt.Sprintf("CASE WHEN %s < %d THEN 0", tries, backoff.Free)
 		for i, w := range backoff.Waits() {
-			wait += fmt.Sprintf(" WHEN %d THEN CAST($6 AS bigint) + %d", backoff.Free+i, w.Microseconds())
+			wait += fmt.Sprintf(" WHEN %s = %d THEN CAST($6 AS bigint) + %d", tries, backoff.Free+i, w.Microseconds())
 		}
-		wait += fmt.Sprintf(" ELSE CASE WHEN %s < %d THEN 0 ELSE CAST($6 AS bigint) + %d END END", tries, backoff.Free, most)
+		wait += fmt.Sprintf(" ELSE CAST($6 AS bigint) + %d END", most)
 		// Who waited for the row has an older time than whoever had it first: where there is nothing to wait for, none is written.
 		first := int64(0)
 		if w := backoff.Wait(1); w > 0 {
