@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -235,7 +236,8 @@ func (o *Operators) DeleteUser(ctx context.Context, id uuid.UUID) error {
 // them out everywhere: it may be somebody else who has found it. It returns what there was.
 func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage.FactorCounts, err error) {
 	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
-		if _, err = o.db.LockUser(ctx, id); err != nil {
+		user, err := o.db.LockUser(ctx, id)
+		if err != nil {
 			return err
 		}
 		if had, err = o.db.FactorCounts(ctx, id); err != nil {
@@ -243,6 +245,13 @@ func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage
 		}
 		if err := errors.Join(o.db.DeleteFactors(ctx, id), o.db.EndSessionsOfUser(ctx, id)); err != nil {
 			return err
+		}
+		// Whoever has asked for it in somebody else's name does not go unnoticed.
+		if o.composer != nil && had != (storage.FactorCounts{}) {
+			letter := mail.Letter{Kind: mail.FactorRemoved, To: user.Email, Name: deref(user.FullName), What: "mail.what.all"}
+			if err := o.post(ctx, &user.ID, letter); err != nil {
+				return err
+			}
 		}
 		return o.audit(ctx, "user.factors_reset", id.String(), map[string]any{
 			"passkeys": had.Passkeys, "authenticators": had.Authenticators, "recovery_codes": had.RecoveryCodes,

@@ -10,6 +10,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // decide changes settings of an organization, and waits until every replica knows: that is a matter of seconds.
@@ -183,4 +184,24 @@ func TestTheEndOfASessionEndsItsTokensWhereThatIsDecided(t *testing.T) {
 	decide(t, []*servertest.House{house}, "default", "sessions.end_tokens", "true")
 	end("openid", false)
 	end("openid offline_access", false)
+}
+
+func TestWhoLosesTheirFactorsToAnOperatorIsTold(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	if _, err := house.Operators.ResetFactors(org, user.ID); err != nil || len(house.Letters(user.Email)) != 0 {
+		t.Errorf("told of nothing: %v", err)
+	}
+	if err := house.DB.CreateAuthenticator(org, &storage.Authenticator{UserID: user.ID, Name: "phone", Secret: []byte("secret")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := house.Operators.ResetFactors(org, user.ID); err != nil {
+		t.Fatal(err)
+	}
+	letters := house.Letters(user.Email)
+	if len(letters) != 1 || !strings.Contains(letters[0].Text, "Every passkey, authenticator app and recovery code") {
+		t.Errorf("%+v", letters)
+	}
 }
