@@ -242,9 +242,16 @@ func (c *Composer) view(l Letter, p plan) (*view, error) {
 		}
 	}
 	v.Accent, v.OnAccent = colours(l.Accent)
-	pairs := []string{
-		"organization", v.Organization, "issuer", v.Issuer, "name", v.Name, "inviter", v.Inviter, "address", v.Address, "what", v.What,
-		"item", v.Item, "left", v.Left, "agent", v.Agent, "place", v.Place, "when", v.When, "until", v.Until,
+	isolated := func(text string) string { return text }
+	if v.Dir == "rtl" {
+		isolated = isolate
+	}
+	pairs := []string{"issuer", v.Issuer} // to which a path is added
+	for _, value := range []struct{ name, text string }{
+		{"organization", v.Organization}, {"name", v.Name}, {"inviter", v.Inviter}, {"address", v.Address}, {"what", v.What}, {"item", v.Item},
+		{"left", v.Left}, {"agent", v.Agent}, {"place", v.Place}, {"when", v.When}, {"until", v.Until},
+	} {
+		pairs = append(pairs, value.name, isolated(value.text))
 	}
 	var wrong []error
 	say := func(id string) string {
@@ -281,10 +288,19 @@ func (c *Composer) view(l Letter, p plan) (*view, error) {
 		{"mail.fact.when", v.When},
 	} {
 		if fact.value != "" {
-			v.Facts = append(v.Facts, Fact{say(fact.label), fact.value})
+			v.Facts = append(v.Facts, Fact{say(fact.label), isolated(fact.value)})
 		}
 	}
 	return v, errors.Join(wrong...)
+}
+
+// isolate keeps what may be written the other way from being mixed up with the sentence around it (UAX #9, FSI and PDI). The subject
+// goes without: what cannot be seen has no place in a header.
+func isolate(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "\u2068" + text + "\u2069"
 }
 
 func (c *Composer) execute(kind Kind, v *view) (*Message, error) {

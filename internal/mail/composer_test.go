@@ -89,6 +89,23 @@ func TestTheOrganizationAndThePersonDecideHowALetterLooks(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrittenTheOtherWayStaysWhole(t *testing.T) {
+	l := Sample(EmailChanged)
+	l.Language = language.Arabic
+	m, err := composer(t).Compose(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, whole := range []string{l.When, l.Until, l.Organization} {
+		if !strings.Contains(m.Text, "\u2068"+whole+"\u2069") || !strings.Contains(m.HTML, "\u2068"+whole+"\u2069") {
+			t.Errorf("%q is mixed up in %s", whole, m.Text)
+		}
+	}
+	if !strings.Contains(m.HTML, `dir="rtl"`) || !strings.Contains(m.Text, l.Link) || strings.ContainsAny(m.Subject, "\u2068\u2069") {
+		t.Errorf("%+v", m)
+	}
+}
+
 func TestWhatCannotBeWrittenIsRefused(t *testing.T) {
 	c := composer(t)
 	for name, l := range map[string]Letter{
