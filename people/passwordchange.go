@@ -79,6 +79,9 @@ func (p *People) ChangePassword(ctx context.Context, who visitor.Visitor, change
 		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset); err != nil {
 			return err
 		}
+		if err := p.db.DistrustDevices(ctx, user.ID); err != nil {
+			return err
+		}
 		if err := also(ctx); err != nil {
 			return err
 		}

@@ -174,6 +174,9 @@ func (p *People) Reset(ctx context.Context, who visitor.Visitor, token string, t
 		if err := p.db.EndSessionsOfUser(ctx, user.ID); err != nil {
 			return err
 		}
+		if err := p.db.DistrustDevices(ctx, user.ID); err != nil {
+			return err
+		}
 		err := p.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailVerification, storage.EmailChange, storage.EmailCode)
 		if err != nil {
 			return err
