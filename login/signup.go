@@ -309,6 +309,7 @@ type entry struct {
 	login *Login
 	c     *gin.Context
 	v     *visit
+	// fresh is nil where more than a password is asked for: then the person signs in as ever, and is asked for it.
 	fresh *web.Fresh
 }
 
@@ -317,6 +318,11 @@ func (l *Login) entry(c *gin.Context, v *visit) *entry { return &entry{login: l,
 // start begins the session, in the transaction that makes the account.
 func (e *entry) start(ctx context.Context, user *storage.User) (err error) {
 	l, c, v := e.login, e.c, e.v
+	e.fresh = nil
+	more, err := l.people.SecondFactorRequired(ctx, user)
+	if err != nil || more {
+		return err
+	}
 	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
 	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": proof.AMR, "new": true}))
 	e.fresh, err = l.start(ctx, c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
@@ -330,6 +336,10 @@ func (e *entry) start(ctx context.Context, user *storage.User) (err error) {
 
 // deliver gives the browser its session, and sends it on.
 func (e *entry) deliver() {
+	if e.fresh == nil {
+		e.c.Redirect(http.StatusSeeOther, e.v.at("/login"))
+		return
+	}
 	e.login.sessions.Deliver(e.c, e.fresh)
 	e.v.onward(e.c)
 }

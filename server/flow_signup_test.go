@@ -310,6 +310,28 @@ func TestAnOrganizationDecidesWhoSignsUp(t *testing.T) {
 	}
 }
 
+// Whoever must have a second factor is not let in by the mail alone.
+func TestAnAccountThatNeedsASecondFactorBeginsSignedOut(t *testing.T) {
+	t.Parallel()
+	house := behindProxy(t, servertest.Options{})
+	acme := decided(t, house, orgOf(t, house, "acme"), "sign_up.mode", "open", "second_factor.require", "roles", "second_factor.roles", "operator")
+	for _, c := range []struct {
+		email string
+		roles []string
+		at    string
+	}{{"plain@example.com", nil, "/o/acme/account"}, {"operator@example.com", []string{"operator"}, "/o/acme/login"}} {
+		_, link, err := house.Operators.Invite(acme, manage.NewInvitation{Email: c.email, Roles: c.roles})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := from(t, "198.51.100.7")
+		page := g.send(g.open(link, "You are invited"), "invitation-submit", "password", newPassword)
+		if page.URL.Path != c.at {
+			t.Errorf("%s is at %s\n%s", c.email, page.URL, page.Body)
+		}
+	}
+}
+
 func TestSomebodyIsInvited(t *testing.T) {
 	t.Parallel()
 	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
