@@ -24,6 +24,25 @@ func merged(areas ...map[string]kind) map[string]kind {
 	return all
 }
 
+// Sample is a page with what it is tried with.
+type Sample struct {
+	Name  string // of the page
+	Index int
+	Page  Page
+}
+
+// Samples are those of every page that stays where it is, in no order: what somebody needs who wants to look at them all.
+func Samples() (samples []Sample) {
+	for name, kind := range kinds {
+		for i, page := range kind.samples {
+			if kind.script == "" {
+				samples = append(samples, Sample{name, i, page})
+			}
+		}
+	}
+	return samples
+}
+
 // commonKinds are the pages that everything comes to in the end, or begins with.
 var commonKinds = map[string]kind{
 	"error": {samples: []Page{
