@@ -448,7 +448,7 @@ func TestSomebodyWhoHasForgottenThePasswordSetsANewOne(t *testing.T) {
 		if page := g.send(page, "forgot-submit", "login", ""); page.Text("login-error") == "" {
 			t.Error("nothing is taken for a name")
 		}
-		page = g.sees(g.send(g.open(house.Base+href, "Forgot your password?"), "forgot-submit", "login", "ALICE"), "Check your mail")
+		g.sees(g.send(g.open(house.Base+href, "Forgot your password?"), "forgot-submit", "login", "ALICE"), "Check your mail")
 		letter := newest(t, house, "alice@example.com", mail.PasswordReset)
 		for range 5 {
 			from(t, "203.0.113.9").open(letter.Link, "Set a new password")
