@@ -116,6 +116,11 @@ type Visitor struct {
 // Visitor returns somebody new at a new browser.
 func (c *Client) Visitor() *Visitor { return &Visitor{c.Browser(), c.house.t} }
 
+// VisitorOf returns somebody new at a new browser, who is on the way to no application.
+func VisitorOf(t testing.TB) *Visitor {
+	return &Visitor{formbrowser.New(formbrowser.Options{SendIncomplete: true}), t}
+}
+
 // Go opens an address.
 func (v *Visitor) Go(address string) *formbrowser.Page {
 	v.t.Helper()
