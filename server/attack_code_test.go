@@ -268,7 +268,7 @@ func everything(t *testing.T, house *servertest.House) string {
 }
 
 // column is one column of text.
-func column(t *testing.T, db *sql.DB, query string, args ...any) (texts []string) {
+func column(t testing.TB, db *sql.DB, query string, args ...any) (texts []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), query, args...)
 	if err != nil {
