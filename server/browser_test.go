@@ -24,6 +24,7 @@ func TestInARealBrowser(t *testing.T) {
 		"every page can be seen, read and pressed":                     everyPageCanBeSeenReadAndPressed,
 		"an organization's pages look like it":                         anOrganizationsPagesLookLikeIt,
 		"whoever chooses a language goes on in it":                     whoeverChoosesALanguageGoesOnInIt,
+		"a person looks after an account":                              aPersonLooksAfterAnAccount,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,
