@@ -241,7 +241,7 @@ func (p *People) rehash(ctx context.Context, text string, user *storage.User) {
 	hash, err := p.hasher.Hash(ctx, text)
 	if err == nil {
 		err = p.db.InTx(ctx, func(ctx context.Context) error {
-			now, err := p.db.User(ctx, user.ID)
+			now, err := p.db.LockUser(ctx, user.ID)
 			if err != nil || now.PasswordHash != user.PasswordHash {
 				return err // the password was changed meanwhile, and the change stands
 			}
