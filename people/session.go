@@ -54,6 +54,9 @@ func (p *People) endOthers(ctx context.Context, who visitor.Visitor, userID, kee
 		return 0, err
 	}
 	others, err := p.db.EndOtherSessions(ctx, userID, keep, org.Decided().Sessions.EndTokens)
+	if err == nil {
+		err = p.db.EndSignInsOfUser(ctx, userID) // who has not come in yet does not
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -115,7 +115,8 @@ func (db *DB) EndSession(ctx context.Context, id uuid.UUID, everything bool) err
 	})
 }
 
-// EndSessionsOfUser signs a person out everywhere and revokes all that was granted in their name.
+// EndSessionsOfUser signs a person out everywhere, also where they have not come in yet, and revokes all that was granted in their
+// name.
 func (db *DB) EndSessionsOfUser(ctx context.Context, userID uuid.UUID) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		err := db.scoped(ctx, writing, "end sessions of user", func(q *query) error {
@@ -123,6 +124,9 @@ func (db *DB) EndSessionsOfUser(ctx context.Context, userID uuid.UUID) error {
 			return err
 		})
 		if err != nil {
+			return err
+		}
+		if err := db.EndSignInsOfUser(ctx, userID); err != nil {
 			return err
 		}
 		return db.RevokeGrantsOfUser(ctx, userID)
