@@ -13,6 +13,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -193,6 +194,9 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 	if err := wanted.check(org); err != nil {
 		return err
 	}
+	if err := p.countName(ctx, userID, wanted.Username); err != nil {
+		return err
+	}
 	err = p.db.InTx(ctx, func(ctx context.Context) error {
 		user, err := p.db.LockUser(ctx, userID)
 		if err != nil {
@@ -218,4 +222,17 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 		return fmt.Errorf("change profile: %w", err)
 	}
 	return nil
+}
+
+// countName counts that a person asks for a user name that is not a spelling of their own.
+func (p *People) countName(ctx context.Context, userID uuid.UUID, wanted string) error {
+	user, err := p.db.User(ctx, userID)
+	if err != nil {
+		return fmt.Errorf("change profile: %w", err)
+	}
+	name, err := identity.Username(wanted)
+	if wanted == "" || err != nil || user.UsernameCanonical != nil && *user.UsernameCanonical == name {
+		return nil //nolint:nilerr // what is none is refused elsewhere
+	}
+	return p.db.Take(ctx, throttle.NamesPerson, userID.String())
 }

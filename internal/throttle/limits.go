@@ -29,6 +29,9 @@ var (
 	SignUpNetwork = Limit{Name: "sign_up_network", Burst: 5, Per: time.Hour}
 )
 
+// NamesPerson is how many user names a person may ask for: whether somebody has one cannot be kept from who could have it.
+var NamesPerson = Limit{Name: "names_person", Burst: 10, Per: time.Hour}
+
 // LinkNetwork is how many links and codes that open nothing may be tried from a network.
 var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
 

@@ -62,7 +62,7 @@ func TestAnAccountIsTriedTenTimesInAQuarterOfAnHourAtTheMost(t *testing.T) {
 func TestEveryLimitHasANameOfItsOwn(t *testing.T) {
 	names := []string{SignInStrange.Name}
 	for _, l := range []Limit{
-		SignInDevice, SignInNetwork, SignInOrganization, FactorPerson, CodesPerson, MailAddress, MailNetwork, SignUpNetwork, LinkNetwork,
+		SignInDevice, SignInNetwork, SignInOrganization, FactorPerson, CodesPerson, MailAddress, MailNetwork, SignUpNetwork, LinkNetwork, NamesPerson,
 		ClientNetwork, Notice(SignInStrange.Name),
 	} {
 		if slices.Contains(names, l.Name) || l.Burst <= 0 || l.Per <= 0 {
