@@ -71,8 +71,8 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 		subject string
 	}{
 		{throttle.MailNetwork, throttle.Network(who.Address)},
-		{throttle.MailAddress, "person " + userID.String()}, // whose present address is written to as well
-		{throttle.MailAddress, canonical},
+		{throttle.MailAddress, "person " + userID.String()},  // whose present address is written to as well
+		{throttle.MailAddress, "e-mail change " + canonical}, // apart from the letters that only who has an account there gets
 	} {
 		if err := p.db.Take(ctx, taken.limit, taken.subject); err != nil {
 			return err
@@ -89,7 +89,8 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 		case errors.Is(err, storage.ErrNotFound), err == nil && owner.ID == userID:
 			err = p.askNewAddress(ctx, who, org, user, address)
 		case err == nil:
-			if err = p.db.EndVerificationTokensOfUser(ctx, userID, storage.EmailChange); err == nil {
+			// It waits as any other does, for a link that nobody was sent.
+			if _, err = p.changeLink(ctx, user, address); err == nil {
 				err = p.post(ctx, owner, mail.Letter{Kind: mail.SignUpExists, Link: org.Issuer + "/account"})
 			}
 		}
@@ -110,14 +111,20 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 
 // askNewAddress sends the link by which an address becomes the person's.
 func (p *People) askNewAddress(ctx context.Context, who visitor.Visitor, org *tenant.Org, user *storage.User, address string) error {
-	until := time.Now().Add(emailChangeLifetime)
-	token, err := p.emailLink(ctx, user.ID, storage.EmailChange, "", EmailChange{From: user.Email, To: address, Asked: time.Now().UTC()}, until)
+	token, err := p.changeLink(ctx, user, address)
 	if err != nil {
 		return err
 	}
 	return p.post(ctx, user, mail.Letter{
-		Kind: mail.ConfirmEmail, To: address, Language: who.Language, Link: linkTo(org, emailConfirmPath, token), Until: moment(until),
+		Kind: mail.ConfirmEmail, To: address, Language: who.Language, Link: linkTo(org, emailConfirmPath, token),
+		Until: moment(time.Now().Add(emailChangeLifetime)),
 	})
+}
+
+// changeLink makes the token by which an address becomes the person's, in place of those that wait.
+func (p *People) changeLink(ctx context.Context, user *storage.User, address string) (string, error) {
+	change := EmailChange{From: user.Email, To: address, Asked: time.Now().UTC()}
+	return p.emailLink(ctx, user.ID, storage.EmailChange, "", change, time.Now().Add(emailChangeLifetime))
 }
 
 // emailLink makes a token about a change, and returns it.
@@ -207,17 +214,11 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, emailTokens...); err != nil {
 			return err
 		}
-		// Each address has an undo link of its own: a second change does not take the first one's away.
-		until := time.Now().Add(emailUndoLifetime)
-		undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, user.ID.String()+" "+change.From, *change, until)
+		told, err := p.undoLetter(ctx, org, user, *change)
 		if err != nil {
 			return err
 		}
-		now := moment(time.Now())
-		for _, letter := range []mail.Letter{
-			{Kind: mail.EmailChanged, To: change.From, Address: change.To, Link: linkTo(org, emailUndoPath, undo), Until: moment(until), When: now},
-			{Kind: mail.EmailIsYours, To: change.To, When: now},
-		} {
+		for _, letter := range []mail.Letter{told, {Kind: mail.EmailIsYours, To: change.To, When: moment(time.Now())}} {
 			letter.Language = who.Language
 			if err := p.post(ctx, user, letter); err != nil {
 				return err
@@ -229,6 +230,22 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 		return nil, fmt.Errorf("confirm e-mail address: %w", err)
 	}
 	return change, nil
+}
+
+// undoLetter is what the address before is told, with the link that brings it back. Each has a link of its own, so that a second
+// change does not take the first one's away. There is none where the account comes back to an address that has one: whoever has
+// taken it away could take it once more, after all that its owner has changed (S-209).
+func (p *People) undoLetter(ctx context.Context, org *tenant.Org, user *storage.User, change EmailChange) (mail.Letter, error) {
+	letter := mail.Letter{Kind: mail.EmailReturned, To: change.From, Address: change.To, When: moment(time.Now())}
+	of := func(address string) string { return user.ID.String() + " " + address }
+	_, err := p.db.VerificationTokenOf(ctx, of(change.To), storage.EmailUndo)
+	if !errors.Is(err, storage.ErrNotFound) {
+		return letter, err
+	}
+	until := time.Now().Add(emailUndoLifetime)
+	undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, of(change.From), change, until)
+	letter.Kind, letter.Link, letter.Until = mail.EmailChanged, linkTo(org, emailUndoPath, undo), moment(until)
+	return letter, err
 }
 
 // UndoEmail gives a person back the address that they had. Whoever changed it knew enough to sign in: they are out, everywhere,

@@ -76,7 +76,8 @@ func (p *People) ChangePassword(ctx context.Context, who visitor.Visitor, change
 		if err := p.db.RevokeGrantsOfUser(ctx, user.ID); err != nil {
 			return err
 		}
-		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset); err != nil {
+		// Another address too, which whoever knew the password may have asked for.
+		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailChange, storage.EmailCode); err != nil {
 			return err
 		}
 		if err := p.db.DistrustDevices(ctx, user.ID); err != nil {

@@ -1,0 +1,260 @@
+package server_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/people"
+	"github.com/keizer-auth/keizer/server/servertest"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/storagetest"
+)
+
+// tokenOf is what the link of a letter holds.
+func tokenOf(t testing.TB, house *servertest.House, address string, kind mail.Kind) string {
+	t.Helper()
+	_, token, ok := strings.Cut(letter(t, house, address, kind).Link, "?token=")
+	if !ok {
+		t.Fatalf("the letter %s to %s has no link", kind, address)
+	}
+	return token
+}
+
+// S-196: who is signed in learns no more of other addresses than who is not: neither from the page where an address is changed,
+// nor from what it counts; and cannot use up the letters of somebody else.
+func TestAChangeOfAddressDoesNotTellWhoExists(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	house.User(org, "alice")
+	for _, name := range []string{"bob", "mallory", "mary"} {
+		house.User(org, name)
+	}
+	seen := map[string]string{}
+	for _, who := range []string{"mallory bob", "mary bib"} { // bib is nobody
+		name, other, _ := strings.Cut(who, " ")
+		browser := accountOf(t, house, org, name)
+		page := browser.press(browser.open("/email", "E-mail address"), "email-change", "email", other+"@example.com")
+		for _, text := range []string{page.Text("account-done"), page.Text("account-pending"), browser.open("/email", "E-mail address").Text("account-pending")} {
+			seen[other] += strings.ReplaceAll(text, other, "NAME") + "\n"
+		}
+	}
+	if seen["bob"] != seen["bib"] || seen["bib"] == "" {
+		t.Errorf("of somebody: %q, of nobody: %q", seen["bob"], seen["bib"])
+	}
+	letter(t, house, "bob@example.com", mail.SignUpExists)
+
+	// Letters that were asked for to sign in again are no reason to refuse this one, which would tell that there were any.
+	for i := range 4 {
+		if err := house.People.Forgot(org, visitorOf(fmt.Sprintf("198.51.100.%d", i)), "alice", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	house.Letters("alice@example.com")
+	mallory, err := house.DB.UserByLogin(org, "mallory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := house.People.ChangeEmail(org, visitorOf("198.51.100.77"), mallory.ID, "alice@example.com"); err != nil {
+		t.Errorf("an address that has got letters is refused: %v", err)
+	}
+	// Nor is this one a reason to keep theirs from them.
+	for i, name := range []string{"mary", "mallory", "alice"} {
+		user, err := house.DB.UserByLogin(org, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := house.People.ChangeEmail(org, visitorOf(fmt.Sprintf("203.0.113.%d", i)), user.ID, "bob@example.com"); err != nil && i < 2 {
+			t.Fatal(err)
+		}
+	}
+	if err := house.People.Forgot(org, visitorOf("198.51.100.99"), "bob", ""); err != nil {
+		t.Fatal(err)
+	}
+	letter(t, house, "bob@example.com", mail.PasswordReset)
+}
+
+// S-208: whoever has asked for another address with a session that was stolen does not get it once its owner has changed the
+// password.
+func TestANewPasswordEndsAChangeOfAddressThatWaits(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	if err := house.People.ChangeEmail(org, visitorOf("203.0.113.6"), user.ID, "mallory@evil.example"); err != nil {
+		t.Fatal(err)
+	}
+	link := letter(t, house, "mallory@evil.example", mail.ConfirmEmail).Link
+	alice := accountOf(t, house, org, "alice")
+	page := alice.press(alice.open("/password", "Password"), "password-change", "current", servertest.Password, "password", otherPassword, "again", otherPassword)
+	if alice.expect(page, "Password"); page.Text("account-done") == "" {
+		t.Fatalf("%d", page.Status)
+	}
+	if page := accountless(t, house, org, "mallory").Go(link); page.Status != 404 {
+		t.Errorf("the link is still good: %d %q", page.Status, page.Title)
+	}
+}
+
+// S-209: whoever takes an account to an address of theirs and back again keeps no link that brings it to them once more.
+func TestAnAddressIsBroughtBackToWhoHadItFirstOnly(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	who := visitorOf("203.0.113.6")
+	const theirs = "mallory@evil.example"
+	for _, move := range []struct{ from, to string }{{user.Email, theirs}, {theirs, user.Email}} {
+		if err := house.People.ChangeEmail(org, who, user.ID, move.to); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := house.People.ConfirmEmail(org, who, tokenOf(t, house, move.to, mail.ConfirmEmail)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, told := range house.Letters(theirs) {
+		if strings.Contains(told.Link, "/undo") {
+			t.Errorf("whoever has given the account back can have it again: %s", told.Link)
+		}
+	}
+	if told := letter(t, house, theirs, mail.EmailReturned); !strings.Contains(told.Text, user.Email) {
+		t.Errorf("they are told %s", told.Text)
+	}
+	if now, err := house.DB.User(org, user.ID); err != nil || now.Email != user.Email {
+		t.Errorf("%v %s", err, now.Email)
+	}
+	// The first link is good still.
+	if _, err := house.People.UndoEmail(org, who, tokenOf(t, house, user.Email, mail.EmailChanged)); err != nil {
+		t.Error(err)
+	}
+}
+
+// S-210, S-216: what somebody has given with a password that was changed since leads to no session.
+func TestASignInUnderWayEndsWithThePasswordThatItBeganWith(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	who := visitorOf("203.0.113.6")
+	for _, test := range []struct {
+		name string
+		do   func() error
+	}{
+		{"a password that was changed", func() error {
+			alice := accountOf(t, house, org, "alice")
+			page := alice.press(alice.open("/password", "Password"), "password-change", "current", servertest.Password, "password", otherPassword, "again", otherPassword)
+			if page.Text("account-done") == "" {
+				return fmt.Errorf("%d %q", page.Status, page.Title)
+			}
+			return nil
+		}},
+		{"a password that was forgotten", func() error {
+			if err := house.People.Forgot(org, who, "alice", ""); err != nil {
+				return err
+			}
+			_, err := house.People.Reset(org, who, tokenOf(t, house, user.Email, mail.PasswordReset), newPassword)
+			return err
+		}},
+		{"an address that was brought back", func() error {
+			if err := house.People.ChangeEmail(org, who, user.ID, "other@example.com"); err != nil {
+				return err
+			}
+			if _, err := house.People.ConfirmEmail(org, who, tokenOf(t, house, "other@example.com", mail.ConfirmEmail)); err != nil {
+				return err
+			}
+			_, err := house.People.UndoEmail(org, who, tokenOf(t, house, user.Email, mail.EmailChanged))
+			return err
+		}},
+	} {
+		begun := &storage.SignIn{
+			Digest: secret.Digest(test.name), BrowserDigest: "browser", UserID: user.ID, AMR: []string{"pwd"},
+			ProvenAt: time.Now().UTC(), ExpiresAt: time.Now().UTC().Add(10 * time.Minute),
+		}
+		if err := house.DB.CreateSignIn(org, begun); err != nil {
+			t.Fatal(err)
+		}
+		if err := test.do(); err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		if _, _, err := house.DB.SignIn(org, begun.Digest); !errors.Is(err, storage.ErrNotFound) {
+			t.Errorf("%s: a sign-in under way goes on: %v", test.name, err)
+		}
+	}
+}
+
+// S-196: who has an account does not find out with it what everybody else is called.
+func TestUserNamesAreNotTriedOneAfterAnother(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	mallory := house.User(org, "mallory")
+	var told []string
+	var exceeded *throttle.Exceeded
+	for i := range 30 {
+		err := house.People.ChangeProfile(org, visitorOf("203.0.113.6"), mallory.ID, people.Profile{Username: fmt.Sprint("mallory", i)})
+		if errors.As(err, &exceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, fmt.Sprint("mallory", i))
+	}
+	if exceeded == nil || len(told) > 10 {
+		t.Fatalf("she tries %d", len(told))
+	}
+	// The rest of a profile is not a name.
+	profile := people.Profile{Username: told[len(told)-1], FullName: "Mallory"}
+	if err := house.People.ChangeProfile(org, visitorOf("203.0.113.6"), mallory.ID, profile); err != nil {
+		t.Error(err)
+	}
+	profile.Username = strings.ToUpper(profile.Username)
+	if err := house.People.ChangeProfile(org, visitorOf("203.0.113.6"), mallory.ID, profile); err != nil {
+		t.Errorf("another spelling: %v", err)
+	}
+}
+
+// S-206, S-208: a hash that is renewed at a sign-in does not bring back the password that was changed at the same moment.
+func TestARenewedHashDoesNotBringAnOldPasswordBack(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{DatabaseURL: storagetest.PostgresURL(t)})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	salt := []byte("0123456789abcdef")
+	outdated := fmt.Sprintf("$argon2id$v=19$m=8192,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt),
+		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(servertest.Password), salt, 1, 8192, 1, 32)))
+	if err := house.DB.SetPasswordHash(org, user.ID, outdated); err != nil {
+		t.Fatal(err)
+	}
+	signedIn, db := make(chan error, 1), house.SQL()
+	const next = "$the hash of another password$"
+	err := house.DB.InTx(org, func(ctx context.Context) error {
+		if err := house.DB.SetPasswordHash(ctx, user.ID, next); err != nil {
+			return err
+		}
+		go func() {
+			_, err := house.People.CheckPassword(org, visitorOf("203.0.113.6"), people.Attempt{Login: "alice", Password: servertest.Password})
+			signedIn <- err
+		}()
+		eventually(t, "somebody waits for the row", func() bool {
+			return len(column(t, db, `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)) > 0
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-signedIn // whatever became of it
+	if now, err := house.DB.User(org, user.ID); err != nil || now.PasswordHash != next {
+		t.Errorf("%v: the hash is %s", err, now.PasswordHash)
+	}
+}
