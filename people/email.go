@@ -91,7 +91,7 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 		case err == nil:
 			// It waits as any other does, for a link that nobody was sent.
 			if _, err = p.changeLink(ctx, user, address); err == nil {
-				err = p.post(ctx, owner, mail.Letter{Kind: mail.SignUpExists, Link: org.Issuer + "/account"})
+				err = p.post(ctx, owner, mail.Letter{Kind: mail.SignUpExists, Language: languageOf(owner), Link: org.Issuer + "/account"})
 			}
 		}
 		if err != nil {

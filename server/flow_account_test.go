@@ -234,7 +234,15 @@ func TestAnAddressThatIsTakenLooksLikeAnyOther(t *testing.T) {
 		if free.Status != taken.Status || free.Text("account-done") != taken.Text("account-done") || free.Text("account-done") == "" {
 			t.Errorf("%d %q and %d %q", free.Status, free.Text("account-done"), taken.Status, taken.Text("account-done"))
 		}
+		if free.Has("account-pending") != taken.Has("account-pending") || free.Text("account-email") != taken.Text("account-email") {
+			t.Error("what is waiting is shown of one of them alone")
+		}
 		letter(t, house, "bob@example.com", mail.SignUpExists)
+		for _, l := range house.Letters("bob@example.com") {
+			if l.Kind == mail.ConfirmEmail {
+				t.Error("the owner of an address could give it away")
+			}
+		}
 		for _, address := range []string{"nobody", "a@b@c.example", "kelvin\u212a@example.com", "alice@example.com", "a@example.com\r\nBcc: x@example.com"} {
 			if page := alice.press(alice.open("/email", "E-mail address"), "email-change", "email", address); page.Status != http.StatusBadRequest || page.Text("email-error") == "" {
 				t.Errorf("%q: %d", address, page.Status)

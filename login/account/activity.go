@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,10 +34,31 @@ func (a *Account) Activity(c *gin.Context, v *visit) error {
 		events = events[:eventsOfPage]
 		page.Older = v.at("/activity") + "?" + url.Values{paramBefore: {written(events[eventsOfPage-1])}}.Encode()
 	}
+	names := make(map[string]string)
 	for _, event := range events {
-		page.Events = append(page.Events, told(v, event))
+		shown := told(v, event)
+		if shown.Client, err = a.called(c, shown.Client, names); err != nil {
+			return err
+		}
+		page.Events = append(page.Events, shown)
 	}
 	return a.pages.Render(c, http.StatusOK, "account_activity", page)
+}
+
+// called is the name of an application; of one that is gone, or has none, it is the identifier.
+func (a *Account) called(c *gin.Context, clientID string, known map[string]string) (string, error) {
+	if name, ok := known[clientID]; ok || clientID == "" {
+		return name, nil
+	}
+	known[clientID] = clientID
+	client, err := a.db.Client(c.Request.Context(), clientID)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return "", err
+	}
+	if err == nil && client.Name != "" {
+		known[clientID] = client.Name
+	}
+	return known[clientID], nil
 }
 
 // deeds are what events are called, by the name of the action.
