@@ -63,6 +63,8 @@ func (a *Account) called(c *gin.Context, clientID string, known map[string]strin
 
 // deeds are what events are called, by the name of the action.
 var deeds = map[string]string{
+	"session.stepped_up":            "activity.session.stepped_up",
+	"session.step_up_cancelled":     "activity.session.step_up_cancelled",
 	"user.signed_in":                "activity.user.signed_in",
 	"user.signed_out":               "activity.user.signed_out",
 	"user.sign_in_failed":           "activity.user.sign_in_failed",
