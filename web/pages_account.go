@@ -69,6 +69,8 @@ type AccountPage struct {
 	Outcome
 	// Verify sends a confirmation to the address.
 	Verify PostForm
+	// How many factors there are of each kind, besides a password.
+	Passkeys, Authenticators, RecoveryCodes int
 	// Ways lead on, each with a word on how things stand there.
 	Ways []AccountWay
 }
@@ -262,7 +264,7 @@ var (
 var accountKinds = map[string]kind{
 	"account": {samples: []Page{
 		AccountPage{AccountFrame: sampleFrame, Name: "Alice Doe", Username: "alice", Email: "alice@example.com", Verified: true},
-		AccountPage{Name: sampleHostile, Username: sampleLong, Email: sampleHostile, Verify: samplePost, Ways: []AccountWay{
+		AccountPage{Name: sampleHostile, Username: sampleLong, Email: sampleHostile, Verify: samplePost, Passkeys: 1, RecoveryCodes: 8, Ways: []AccountWay{
 			{ID: "account-sessions", Address: "/account/sessions", Title: "account.nav.sessions", Text: "account.sessions.count", Go: "account.look", Count: "3"},
 		}},
 	}},

@@ -26,6 +26,7 @@ func (a *Account) Overview(c *gin.Context, v *visit) error {
 	return a.pages.Render(c, http.StatusOK, "account", web.AccountPage{
 		AccountFrame: a.frame(c, v, ""), Outcome: done(c), Verify: a.form(c, v, "/email/verify"),
 		Name: fullName(v.user), Username: v.user.DisplayName(), Email: v.user.Email, Verified: v.user.IsVerified,
+		Passkeys: v.factors.Passkeys, Authenticators: v.factors.Authenticators, RecoveryCodes: v.factors.RecoveryCodes,
 		Ways: []web.AccountWay{
 			way("/password", "account-password", "account.nav.password", "account.state.password", manage, 0),
 			way("/sessions", "account-sessions", "account.nav.sessions", "account.sessions.count", manage, len(sessions)),
