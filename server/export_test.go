@@ -1,0 +1,13 @@
+package server
+
+import "github.com/gin-gonic/gin"
+
+// Routes are those of a server over a house, as its router has them: nobody can forget to say that there is a new one.
+func Routes(house *House) (gin.RoutesInfo, error) {
+	s, err := New(house)
+	if err != nil {
+		return nil, err
+	}
+	engine, _ := s.routes().(*gin.Engine)
+	return engine.Routes(), nil
+}
