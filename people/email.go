@@ -115,7 +115,8 @@ func (p *People) askNewAddress(ctx context.Context, who visitor.Visitor, org *te
 	if err != nil {
 		return err
 	}
-	return p.post(ctx, user, mail.Letter{
+	// To an address that need not be theirs, and so without what they call themselves.
+	return p.post(ctx, nil, mail.Letter{
 		Kind: mail.ConfirmEmail, To: address, Language: who.Language, Link: linkTo(org, emailConfirmPath, token),
 		Until: moment(time.Now().Add(emailChangeLifetime)),
 	})
