@@ -1,0 +1,80 @@
+package server_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/keizer-auth/keizer/server/servertest"
+)
+
+// S-282: what strangers send to the pages of people fills nothing: from one network little of it leaves a row at all, and what does
+// is gone when its time is over.
+func TestWhatStrangersSendToThePagesOfPeopleIsGoneInTime(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house := behindProxy(t, servertest.Options{DatabaseURL: databaseURL})
+		org := decided(t, house, "default", "sign_up.mode", "open")
+		house.User(org, "alice")
+		db := house.SQL()
+		expiring := []string{"verification_tokens", "rate_limits", "sign_ins", "spent_challenges", "devices", "sessions", "outbox", "interactions"}
+		all := func() map[string]int {
+			counts := map[string]int{"audit_events": rows(t, db, "audit_events")}
+			for _, table := range expiring {
+				counts[table] = rows(t, db, table)
+			}
+			return counts
+		}
+		before := all()
+		const many = 40
+		g := from(t, "2001:db8:1:2::1")
+		tokens := map[string]string{}
+		ask := func(page string, i int, pairs ...string) {
+			t.Helper()
+			if tokens[page] == "" {
+				answer, err := g.Open(t.Context(), house.Base+page)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found := csrfField.FindStringSubmatch(answer.Body); found != nil {
+					tokens[page] = found[1]
+				}
+			}
+			address := fmt.Sprintf("2001:db8:1:2::%x", i+1)
+			send(t, house, request{
+				address: page, form: fields(append(pairs, "csrf_token", tokens[page])...), cookies: g.Cookies(house.URL),
+				header: []string{"X-Forwarded-For", address},
+			})
+			for _, link := range []string{"/verify", "/reset", "/invitation", "/account/email/confirm", "/account/email/undo"} {
+				send(t, house, request{address: link + "?token=x", header: []string{"X-Forwarded-For", address}})
+			}
+		}
+		for i := range many {
+			ask("/login", i, "username", fmt.Sprint("nobody", i), "password", "x")
+			ask("/signup", i, "email", fmt.Sprintf("nobody%d@example.com", i), "password", newPassword)
+			ask("/forgot", i, "login", fmt.Sprint("nobody", i))
+		}
+		made := all()
+		for table, most := range map[string]int{
+			"verification_tokens": 5, "outbox": 25, "audit_events": 20 + 5 + 20 + 3, "sign_ins": 0, "spent_challenges": 0, "devices": 0, "sessions": 0, "interactions": 0,
+			"rate_limits": 20 + 5 + 10,
+		} {
+			if n := made[table] - before[table]; n > most {
+				t.Errorf("%d requests leave %d rows in %s", many, n, table)
+			}
+		}
+		house.Letters("nobody@example.com") // which answers the requests for a password
+		change(t, house, `UPDATE outbox SET delivered_at = '`+longAgo+`'`)
+		for _, table := range []string{"verification_tokens", "rate_limits"} {
+			change(t, house, `UPDATE `+table+` SET expires_at = '`+longAgo+`'`)
+		}
+		if _, err := house.DB.Purge(t.Context(), time.Now().UTC(), 20); err != nil {
+			t.Fatal(err)
+		}
+		for table, n := range all() {
+			if table != "audit_events" && n != before[table] {
+				t.Errorf("%d rows are left in %s, of %d", n, table, before[table])
+			}
+		}
+	})
+}
