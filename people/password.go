@@ -235,20 +235,33 @@ func (s *signInCount) giveBack(ctx context.Context) {
 	}
 }
 
-// rehash stores the password under today's parameters while it is at hand. That it could not be done is no reason to keep
-// anybody out: there will be another time.
+// rehash stores the password under today's parameters while it is at hand, and leaves in user what stands there then. That it
+// could not be done is no reason to keep anybody out: there will be another time.
 func (p *People) rehash(ctx context.Context, text string, user *storage.User) {
 	hash, err := p.hasher.Hash(ctx, text)
+	stored := hash
 	if err == nil {
 		err = p.db.InTx(ctx, func(ctx context.Context) error {
 			now, err := p.db.LockUser(ctx, user.ID)
-			if err != nil || now.PasswordHash != user.PasswordHash {
-				return err // the password was changed meanwhile, and the change stands
+			if err != nil {
+				return err
 			}
+			if stored = now.PasswordHash; stored != user.PasswordHash {
+				return nil // the password was changed meanwhile, and the change stands
+			}
+			stored = hash
 			return p.db.SetPasswordHash(ctx, user.ID, hash)
 		})
 	}
 	if err != nil {
 		p.log.WarnContext(ctx, "an outdated password hash could not be renewed", "user", user.ID, "cause", err)
+		return
 	}
+	if stored != hash {
+		// Or it was only renewed, by a sign-in at the same time.
+		if same, _, err := p.hasher.Verify(ctx, text, stored); err != nil || !same {
+			return
+		}
+	}
+	user.PasswordHash = stored
 }

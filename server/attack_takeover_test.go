@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -229,10 +230,7 @@ func TestARenewedHashDoesNotBringAnOldPasswordBack(t *testing.T) {
 	house := servertest.Start(t, servertest.Options{DatabaseURL: storagetest.PostgresURL(t)})
 	org := house.In("default")
 	user := house.User(org, "alice")
-	salt := []byte("0123456789abcdef")
-	outdated := fmt.Sprintf("$argon2id$v=19$m=8192,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt),
-		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(servertest.Password), salt, 1, 8192, 1, 32)))
-	if err := house.DB.SetPasswordHash(org, user.ID, outdated); err != nil {
+	if err := house.DB.SetPasswordHash(org, user.ID, outdated(servertest.Password)); err != nil {
 		t.Fatal(err)
 	}
 	signedIn, db := make(chan error, 1), house.SQL()
@@ -257,4 +255,78 @@ func TestARenewedHashDoesNotBringAnOldPasswordBack(t *testing.T) {
 	if now, err := house.DB.User(org, user.ID); err != nil || now.PasswordHash != next {
 		t.Errorf("%v: the hash is %s", err, now.PasswordHash)
 	}
+}
+
+// S-208, S-216: a sign-in with the old password that is under way at the moment in which it is changed does not outlive it.
+func TestASignInAtTheMomentOfAChangeOfPasswordEndsWithIt(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{DatabaseURL: storagetest.PostgresURL(t)})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	db := house.SQL()
+	g := newGuesser(t, house)
+	answers := make(chan *servertest.Answer, 1)
+	err := house.DB.InTx(org, func(ctx context.Context) error {
+		if err := house.DB.SetPasswordHash(ctx, user.ID, "$the hash of another password$"); err != nil {
+			return err
+		}
+		if err := house.DB.EndSessionsOfUser(ctx, user.ID); err != nil {
+			return err
+		}
+		go func() {
+			answer, err := g.try(t.Context(), "127.0.0.1", "alice", servertest.Password)
+			if err != nil {
+				t.Error(err)
+			}
+			answers <- answer
+		}()
+		eventually(t, "somebody waits for the row", func() bool {
+			return len(column(t, db, `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)) > 0
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := <-answers; answer == nil || answer.Status != http.StatusUnauthorized {
+		t.Errorf("the sign-in is answered %+v", answer)
+	}
+	if sessions, err := house.DB.SessionsOfUser(org, user.ID, time.Time{}); err != nil || len(sessions) != 0 {
+		t.Errorf("%v: %d sessions are left", err, len(sessions))
+	}
+}
+
+// Two sign-ins at once, of which each would renew the hash, are both let in.
+func TestTwoSignInsThatRenewOneHashAreBothLetIn(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	if err := house.DB.SetPasswordHash(org, user.ID, outdated(servertest.Password)); err != nil {
+		t.Fatal(err)
+	}
+	statuses := make(chan int, 4)
+	for range cap(statuses) {
+		g := newGuesser(t, house)
+		go func() {
+			answer, err := g.try(t.Context(), "127.0.0.1", "alice", servertest.Password)
+			if err != nil {
+				t.Error(err)
+				answer = &servertest.Answer{}
+			}
+			statuses <- answer.Status
+		}()
+	}
+	for range cap(statuses) {
+		if status := <-statuses; status != http.StatusSeeOther {
+			t.Errorf("one is answered %d", status)
+		}
+	}
+}
+
+// outdated is the hash of a password as it would have been made long ago.
+func outdated(text string) string {
+	salt := []byte("0123456789abcdef")
+	return fmt.Sprintf("$argon2id$v=19$m=8192,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt),
+		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(text), salt, 1, 8192, 1, 32)))
 }

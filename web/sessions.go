@@ -176,11 +176,19 @@ type Fresh struct {
 // Start signs a person in at this browser. Its writes join the transaction of ctx, if it has one; Deliver hands the result to
 // the browser, after that is committed. What the cookie held before is never good again (session fixation): the same person's
 // session goes on under a new secret, which keeps applications' sid valid; anybody else's ends. A person who is switched off
-// is ErrNotFound.
+// is ErrNotFound, and so is one whose password is no longer that which user was read with: whoever is changing it at this moment
+// ends every session that there is, and must not miss this one.
 func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User, proof Proof) (*Fresh, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
+	}
+	now, err := s.db.LockUser(ctx, user.ID)
+	if err == nil && user.PasswordHash != "" && now.PasswordHash != user.PasswordHash {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look who signs in: %w", err)
 	}
 	_, absolute := s.lifetimes(org)
 	token := secret.New(secret.Session)
