@@ -186,8 +186,10 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		if err := o.db.EndSessionsOfUser(ctx, user.ID); err != nil {
 			return err
 		}
-		// Nor does a sign-in go on that the old password began, or a link that whoever knew it has asked for.
-		err := errors.Join(o.db.EndSignInsOfUser(ctx, user.ID), o.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailChange))
+		// Nor does a sign-in go on that the old password began, or a link that whoever knew it has asked for; and no browser is trusted
+		// any more to leave out the second factor.
+		err := errors.Join(o.db.DistrustDevices(ctx, user.ID), o.db.EndSignInsOfUser(ctx, user.ID),
+			o.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailChange, storage.EmailCode))
 		if err != nil {
 			return err
 		}

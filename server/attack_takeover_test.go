@@ -330,3 +330,27 @@ func outdated(text string) string {
 	return fmt.Sprintf("$argon2id$v=19$m=8192,t=1,p=1$%s$%s", base64.RawStdEncoding.EncodeToString(salt),
 		base64.RawStdEncoding.EncodeToString(argon2.IDKey([]byte(text), salt, 1, 8192, 1, 32)))
 }
+
+// S-208: a password that an operator sets, because somebody else may have found out the one before, is asked for together with the
+// second factor in every browser.
+func TestAPasswordThatAnOperatorSetsEndsTheTrustInBrowsers(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	until := time.Now().UTC().Add(time.Hour)
+	device := &storage.Device{UserID: user.ID, Token: secret.Digest(secret.New(secret.Device)), ExpiresAt: until}
+	if err := house.DB.CreateDevice(org, device); err != nil {
+		t.Fatal(err)
+	}
+	if err := house.DB.TrustDevice(org, device.ID, &until); err != nil {
+		t.Fatal(err)
+	}
+	if err := house.Operators.SetPassword(org, "alice", otherPassword); err != nil {
+		t.Fatal(err)
+	}
+	devices, err := house.DB.DevicesOf(org, user.ID)
+	if err != nil || len(devices) != 1 || devices[0].Trusted(time.Now()) {
+		t.Errorf("%v: %+v", err, devices)
+	}
+}
