@@ -18,6 +18,15 @@ import (
 // deviceLifetime is how long a browser is known since its person last signed in there.
 const deviceLifetime = 90 * 24 * time.Hour
 
+const (
+	// maxDevices is how many browsers a person is known with: those that they have used last.
+	maxDevices = 50
+	// newDeviceLetters is of how many new browsers they are told within newDeviceEvery. Who signs in without end, and always as
+	// somebody new, fills no mailbox; each sign-in stands in the audit all the same.
+	newDeviceLetters = 5
+	newDeviceEvery   = time.Hour
+)
+
 // RememberDevice makes a browser known as one that a person has signed in with. It is called in the transaction of a complete
 // sign-in, with what the browser brought (which may be nothing), and before the time of the sign-in is recorded. It returns what
 // the browser is known by from now on. Who has signed in before and comes from a browser that they are not known with is told
@@ -51,11 +60,18 @@ func (p *People) RememberDevice(ctx context.Context, who visitor.Visitor, user *
 	if err != nil {
 		return "", fmt.Errorf("remember device: %w", err)
 	}
+	lately, err := p.thinOut(ctx, user.ID)
+	if err != nil {
+		return "", fmt.Errorf("remember device: %w", err)
+	}
 	if user.LastLogin == nil {
 		return fresh, nil
 	}
 	if err := p.audit(ctx, who, byUser(user.ID), "device.added", user.ID.String(), nil); err != nil {
 		return "", err
+	}
+	if lately > newDeviceLetters {
+		return fresh, nil
 	}
 	letter := mail.Letter{
 		Kind: mail.NewDevice, Agent: useragent.Readable(who.Agent), Place: who.Address, When: time.Now().UTC().Format("2006-01-02 15:04 UTC"),
@@ -64,6 +80,26 @@ func (p *People) RememberDevice(ctx context.Context, who visitor.Visitor, user *
 		return "", fmt.Errorf("tell of a new device: %w", err)
 	}
 	return fresh, nil
+}
+
+// thinOut forgets the browsers of a person that are too many, and returns how many have become known lately.
+func (p *People) thinOut(ctx context.Context, userID uuid.UUID) (lately int, err error) {
+	devices, err := p.db.DevicesOf(ctx, userID)
+	if err != nil {
+		return 0, err
+	}
+	for i, device := range devices {
+		if time.Since(device.CreatedAt) < newDeviceEvery {
+			lately++
+		}
+		if i < maxDevices {
+			continue
+		}
+		if err := p.db.ForgetDevice(ctx, userID, device.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return 0, err
+		}
+	}
+	return lately, nil
 }
 
 // device returns the browser that a person is known with, or nil.

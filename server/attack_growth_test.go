@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -77,4 +78,38 @@ func TestWhatStrangersSendToThePagesOfPeopleIsGoneInTime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// S-282: somebody who signs in again and again as nobody's browser fills neither the table of browsers nor a mailbox.
+func TestSomebodyWhoAlwaysComesAsANewBrowserIsKnownWithFewOfThem(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	last := time.Now().UTC()
+	user.LastLogin = &last
+	var first, newest string
+	for i := range 60 {
+		err := house.DB.InTx(org, func(ctx context.Context) (err error) {
+			newest, err = house.People.RememberDevice(ctx, visitorOf("203.0.113.6"), user, "")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = newest
+		}
+	}
+	if devices, err := house.People.Devices(org, user.ID); err != nil || len(devices) != 50 {
+		t.Errorf("%v: she is known with %d browsers", err, len(devices))
+	}
+	for token, want := range map[string]bool{first: false, newest: true} {
+		if known, err := house.People.DeviceKnown(org, user.ID, token); err != nil || known != want {
+			t.Errorf("%v: known %t, want %t", err, known, want)
+		}
+	}
+	if n := len(house.Letters(user.Email)); n != 5 {
+		t.Errorf("she gets %d letters", n)
+	}
 }
