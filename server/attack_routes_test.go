@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/mail"
@@ -257,6 +258,44 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 	}
 	if tried < 40 {
 		t.Errorf("%d forms were tried", tried)
+	}
+	if now := state(t, db); now != was {
+		t.Errorf("something has happened:\n%s\nwas\n%s", now, was)
+	}
+}
+
+// S-270: of an organization that is suspended, no route does anything, for whoever is signed in there.
+func TestNoRouteOfASuspendedOrganizationAnswers(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	house.User(acme, "alice")
+	alice := accountOf(t, house, acme, "alice")
+	token := csrf(t, alice.Go(alice.issuer+"/account/profile").Body)
+	change(t, house, `UPDATE organizations SET suspended_at = '`+longAgo+`' WHERE slug = 'acme'`)
+	if !within(t.Context(), 5*time.Second, func() bool { return send(t, house, request{address: "/o/acme/login"}).Status == http.StatusNotFound }) {
+		t.Fatal("it is still served")
+	}
+	db := house.SQL()
+	was := state(t, db)
+	for _, method := range []string{"GET", "POST"} {
+		for _, path := range routesOf(t, house, method) {
+			if !strings.HasPrefix(path, "/o/acme/") {
+				continue
+			}
+			r := request{method: method, address: path, cookies: alice.Cookies(house.URL)}
+			if method == "POST" {
+				r.form = fields("csrf_token", token, "name", "Mallory", "email", "mallory@evil.example", "login", "alice", "password", newPassword)
+			}
+			want := http.StatusNotFound
+			if strings.HasSuffix(path, "/oauth2/authorize") {
+				want = http.StatusBadRequest // an application has sent them
+			}
+			answer := send(t, house, r)
+			if answer.Status != want || answer.Header.Get("Location") != "" || answer.Header.Get("Set-Cookie") != "" {
+				t.Errorf("%s %s: %d to %q", method, path, answer.Status, answer.Header.Get("Location"))
+			}
+		}
 	}
 	if now := state(t, db); now != was {
 		t.Errorf("something has happened:\n%s\nwas\n%s", now, was)
