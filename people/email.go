@@ -235,13 +235,16 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 
 // undoLetter is what the address before is told, with the link that brings it back. Each has a link of its own, so that a second
 // change does not take the first one's away. There is none where the account comes back to an address that has one: whoever has
-// taken it away could take it once more, after all that its owner has changed (S-209).
+// taken it away could take it once more, after all that its owner has changed (S-209). Nor is there one for an address that was
+// never proven to be theirs: a stranger may read it.
 func (p *People) undoLetter(ctx context.Context, org *tenant.Org, user *storage.User, change EmailChange) (mail.Letter, error) {
-	letter := mail.Letter{Kind: mail.EmailReturned, To: change.From, Address: change.To, When: moment(time.Now())}
+	letter := mail.Letter{Kind: mail.EmailMoved, To: change.From, Address: change.To, When: moment(time.Now())}
 	of := func(address string) string { return user.ID.String() + " " + address }
-	_, err := p.db.VerificationTokenOf(ctx, of(change.To), storage.EmailUndo)
-	if !errors.Is(err, storage.ErrNotFound) {
+	switch _, err := p.db.VerificationTokenOf(ctx, of(change.To), storage.EmailUndo); {
+	case err != nil && !errors.Is(err, storage.ErrNotFound):
 		return letter, err
+	case err == nil, !user.IsVerified:
+		return letter, nil
 	}
 	until := time.Now().Add(emailUndoLifetime)
 	undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, of(change.From), change, until)

@@ -15,6 +15,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/server/servertest"
 	"github.com/keizer-auth/keizer/storage"
@@ -127,7 +128,7 @@ func TestAnAddressIsBroughtBackToWhoHadItFirstOnly(t *testing.T) {
 			t.Errorf("whoever has given the account back can have it again: %s", told.Link)
 		}
 	}
-	if told := letter(t, house, theirs, mail.EmailReturned); !strings.Contains(told.Text, user.Email) {
+	if told := letter(t, house, theirs, mail.EmailMoved); !strings.Contains(told.Text, user.Email) {
 		t.Errorf("they are told %s", told.Text)
 	}
 	if now, err := house.DB.User(org, user.ID); err != nil || now.Email != user.Email {
@@ -353,4 +354,29 @@ func TestAPasswordThatAnOperatorSetsEndsTheTrustInBrowsers(t *testing.T) {
 	if err != nil || len(devices) != 1 || devices[0].Trusted(time.Now()) {
 		t.Errorf("%v: %+v", err, devices)
 	}
+}
+
+// S-209, S-220: an address that was never proven to be the person's, such as one that an operator has mistyped, gets no link that
+// brings the account to whoever reads its mail.
+func TestAnAddressThatWasNeverProvenIsNotBroughtBack(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	user, err := house.Operators.CreateUser(org, manage.NewUser{Username: "alice", Email: "mistyped@example.com", Password: servertest.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := visitorOf("203.0.113.6")
+	if err := house.People.ChangeEmail(org, who, user.ID, "alice@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := house.People.ConfirmEmail(org, who, tokenOf(t, house, "alice@example.com", mail.ConfirmEmail)); err != nil {
+		t.Fatal(err)
+	}
+	for _, told := range house.Letters("mistyped@example.com") {
+		if told.Link != "" {
+			t.Errorf("a stranger is sent %s", told.Link)
+		}
+	}
+	letter(t, house, "mistyped@example.com", mail.EmailMoved)
 }

@@ -413,7 +413,7 @@ func Sample(kind Kind) Letter {
 	switch kind {
 	case Invitation:
 		l.Inviter = "Olga Operator"
-	case EmailChanging, EmailChanged, EmailReturned:
+	case EmailChanging, EmailChanged, EmailMoved:
 		l.Address = "alice@new.example"
 	case FactorAdded, FactorRemoved:
 		l.What, l.Item = "Passkey", "My telephone"

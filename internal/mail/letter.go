@@ -19,7 +19,7 @@ const (
 	ConfirmEmail   Kind = "confirm_email"   // Link: to a new address, that it becomes yours
 	EmailChanging  Kind = "email_changing"  // Address: to the old address, that a change to Address was asked for
 	EmailChanged   Kind = "email_changed"   // Link, Address: to the old address, with a link that undoes it
-	EmailReturned  Kind = "email_returned"  // Address: to the old address, when the account is back where it came from
+	EmailMoved     Kind = "email_moved"     // Address: to the old address, where nothing may undo it
 	EmailIsYours   Kind = "email_is_yours"  // to the new address, that it has become that of the account
 	PasswordChange Kind = "password_change" // the password was changed
 	FactorAdded    Kind = "factor_added"    // What, Item: a passkey, an authenticator app, recovery codes

@@ -40,7 +40,7 @@ var plans = map[Kind]plan{
 		subject: "mail.email_changed.subject", intro: "mail.email_changed.intro", outro: "mail.email_changed.outro",
 		button: "mail.email_changed.button", link: true,
 	},
-	EmailReturned:  {subject: "mail.email_changed.subject", intro: "mail.email_changed.intro", outro: "mail.outro.not_you"},
+	EmailMoved:     {subject: "mail.email_changed.subject", intro: "mail.email_changed.intro", outro: "mail.outro.not_you"},
 	EmailIsYours:   {subject: "mail.email_is_yours.subject", intro: "mail.email_is_yours.intro", outro: "mail.outro.not_you"},
 	PasswordChange: {subject: "mail.password_change.subject", intro: "mail.password_change.intro", outro: "mail.password_change.outro"},
 	FactorAdded:    {subject: "mail.factor_added.subject", intro: "mail.factor_added.intro", outro: "mail.outro.not_you"},
