@@ -1007,7 +1007,7 @@ func TestTheKeysOfAClientAreFetchedWhereItPublishesThemAndRemembered(t *testing.
 
 func TestAnAnswerSaysHowAClientIsToProveItself(t *testing.T) {
 	t.Parallel()
-	house, org, basic := beginWith(t, "", trustedClient)
+	house, org, basic := beginWith(t, "", trustedClient, behindProxies) // each endpoint from an address of its own: failures are counted
 	post := house.Client(org, manage.ClientSpec{AuthMethod: "client_secret_post"})
 	public := house.Client(org, manage.ClientSpec{AuthMethod: "none"})
 	wrong := *basic
@@ -1038,10 +1038,10 @@ func TestAnAnswerSaysHowAClientIsToProveItself(t *testing.T) {
 		"an assertion of another kind":          {url.Values{"client_id": {post.ID}, "client_assertion": {"x"}, "client_assertion_type": {"urn:x"}}, nil, 400},
 		"an assertion from a client of secrets": {url.Values{"client_id": {post.ID}, "client_assertion": {"x"}, "client_assertion_type": {assertionType}}, nil, 400},
 	} {
-		for _, endpoint := range []string{"/oauth2/token", "/oauth2/revoke", "/oauth2/par", "/oauth2/introspect"} {
+		for i, endpoint := range []string{"/oauth2/token", "/oauth2/revoke", "/oauth2/par", "/oauth2/introspect"} {
 			form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}, "token": {"x"}}
 			maps.Copy(form, test.form)
-			answer := house.Post(house.Base+endpoint, form, test.header...)
+			answer := house.Post(house.Base+endpoint, form, append([]string{"X-Forwarded-For", stranger(i)}, test.header...)...)
 			status := test.status
 			if endpoint == "/oauth2/introspect" {
 				status = 401 // RFC 7662 §2.3
