@@ -76,7 +76,7 @@ func TestAnOldSecretIsGoodUntilItsEndAndNoLonger(t *testing.T) {
 // in another way.
 func TestARefusalDoesNotTellWhichClientsThereAre(t *testing.T) {
 	t.Parallel()
-	house := servertest.Start(t, servertest.Options{})
+	house := servertest.Start(t, servertest.Options{Configure: behindProxies})
 	org := house.In("default")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -103,6 +103,7 @@ func TestARefusalDoesNotTellWhichClientsThereAre(t *testing.T) {
 		"a person":                        house.User(org, "alice").ID.String(),
 		"one with everything in its name": "' OR 1=1 --",
 	}
+	networks := 0
 	for _, endpoint := range []string{"/oauth2/token", "/oauth2/par", "/oauth2/introspect", "/oauth2/revoke"} {
 		form := func(more ...string) request {
 			return request{address: endpoint, form: fields(append(more, "grant_type", "client_credentials", "token", "x")...)}
@@ -120,8 +121,11 @@ func TestARefusalDoesNotTellWhichClientsThereAre(t *testing.T) {
 			},
 		} {
 			said := map[string][]string{}
+			networks++ // failures are counted for each
 			for who, id := range ids {
-				answer := send(t, house, ask(id))
+				r := ask(id)
+				r.header = append(r.header, "X-Forwarded-For", stranger(networks))
+				answer := send(t, house, r)
 				header := maps.Clone(answer.Header)
 				header.Del("Date")
 				header.Del("X-Request-Id")

@@ -103,7 +103,7 @@ func TestNothingInTheHeaderOfAnAssertionIsBelieved(t *testing.T) {
 	var asked atomic.Int32
 	lure := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
 	t.Cleanup(lure.Close)
-	house := servertest.Start(t, servertest.Options{})
+	house := servertest.Start(t, servertest.Options{Configure: behindProxies})
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -130,8 +130,11 @@ func TestNothingInTheHeaderOfAnAssertionIsBelieved(t *testing.T) {
 		now := time.Now().Unix()
 		return fmt.Sprintf(`{"iss":%q,"sub":%q,"aud":%q,"jti":%q,"iat":%d,"exp":%d}`, client.ID, client.ID, client.Issuer, rand.Text(), now, now+60)
 	}
+	presented := 0
 	present := func(assertion string) *servertest.Answer {
-		return send(t, house, request{address: "/oauth2/token", form: fields("grant_type", "client_credentials", "client_id", client.ID,
+		presented++ // from an address of its own: failures are counted for each
+		return send(t, house, request{address: "/oauth2/token", header: []string{"X-Forwarded-For", stranger(presented)}, form: fields(
+			"grant_type", "client_credentials", "client_id", client.ID,
 			"client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion", assertion)})
 	}
 	const plain = `{"alg":"ES256","kid":"k1"}`

@@ -872,15 +872,17 @@ func TestWhateverIsWrongWithAnAssertionIsInvalidClient(t *testing.T) {
 	t.Parallel()
 	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
 		key := newClientKey(t)
-		house, org, _ := beginWith(t, databaseURL, trustedClient)
+		house, org, _ := beginWith(t, databaseURL, trustedClient, behindProxies)
 		spec := manage.ClientSpec{GrantTypes: []string{"client_credentials"}, Scope: "read", AuthMethod: "private_key_jwt", JWKS: key.public(t)}
 		client := house.Client(org, spec)
 		twin := house.Client(org, spec)
 		at := func(seconds int) int64 { return time.Now().Add(time.Duration(seconds) * time.Second).Unix() }
+		sent := 0
 		send := func(endpoint, assertion string) *servertest.Answer {
+			sent++ // from an address of its own: failures are counted for each
 			return house.Post(client.Issuer+endpoint, url.Values{
 				"grant_type": {"client_credentials"}, "client_assertion_type": {assertionType}, "client_assertion": {assertion}, "token": {"x"},
-			})
+			}, "X-Forwarded-For", stranger(sent))
 		}
 		public := key.public(t)
 		for name, assertion := range map[string]string{
