@@ -198,6 +198,8 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 	// What goes by no cookie, and what anybody may send: the endpoints of applications, and the choice of a language.
 	open := []string{"/oauth2/authorize", "/oauth2/par", "/oauth2/token", "/oauth2/userinfo", "/oauth2/introspect", "/oauth2/revoke"}
 
+	// These are about a request, or a sign-in under way, and look for it first.
+	halfway := []string{"/consent", "/login/factor", "/login/enroll"}
 	db := house.SQL()
 	was := state(t, db)
 	tried := 0
@@ -224,7 +226,7 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 			t.Helper()
 			answer := send(t, house, r)
 			switch {
-			case below == "/consent" && answer.Status == http.StatusBadRequest: // there is none without a request
+			case slices.Contains(halfway, below) && answer.Status == http.StatusBadRequest: // there is none without what it is about
 			case below == "/oauth2/logout" && (answer.Status == http.StatusBadRequest || answer.Status == http.StatusOK && strings.Contains(answer.Body, "logout-confirm")): // it asks
 			case answer.Status == status && answer.Header.Get("Location") == "":
 			default:
