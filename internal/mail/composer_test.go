@@ -216,7 +216,7 @@ func TestATemplateThatCannotBeUsedIsSaidAtTheStart(t *testing.T) {
 func FuzzHeaders(f *testing.F) {
 	for _, seed := range []string{
 		"Acme", "a\r\nBcc: b@c.example", "a\nb", "a\r\rb", "\u2028x", "=?utf-8?q?x?=", strings.Repeat("langer Name ", 200), "\x00", "\xff\xfe", "\"<a@b>\"", "a, b <c@d>",
-		"ünï", "(comment)", "\u202e", strings.Repeat("ß", 5000), "\u0085x", " ", "\t",
+		"ünï", "(comment)", "\u202e", "ü \\ \"(ß)\" [,.:;@<>]", strings.Repeat("ß", 5000), "\u0085x", " ", "\t",
 	} {
 		f.Add(seed, seed)
 	}
@@ -272,6 +272,9 @@ func FuzzHeaders(f *testing.F) {
 		from, err := read.Header.AddressList("From")
 		if err != nil || len(from) != 1 || from[0].Address != "no-reply@example.com" {
 			t.Fatalf("%v, %v: %q", from, err, read.Header.Get("From"))
+		}
+		if from[0].Name != m.FromName && !strings.Contains(m.FromName, "=?") {
+			t.Fatalf("%q became %q", m.FromName, from[0].Name)
 		}
 	})
 }

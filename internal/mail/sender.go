@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"mime"
 	"net"
 	netmail "net/mail"
 	"strings"
@@ -257,14 +258,14 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// letter writes a message as it travels (RFC 5322, RFC 2046 §5.1.4).
+// letter writes a message as it travels (RFC 5322, RFC 2046 §5.1.4), in its envelope.
 func (s *Sender) letter(id uuid.UUID, written time.Time, m *Message) (*gomail.Msg, error) {
 	to, err := envelope(m.To)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the recipient: %w", err)
 	}
 	letter := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	letter.FromMailAddress(&netmail.Address{Name: line(m.FromName, maxName), Address: s.from.Address})
+	letter.SetGenHeader(gomail.Header(gomail.HeaderFrom), mailbox(line(m.FromName, maxName), s.from.Address))
 	letter.ToMailAddress(&netmail.Address{Address: to})
 	if m.ReplyTo != "" {
 		reply, err := envelope(m.ReplyTo)
@@ -281,5 +282,28 @@ func (s *Sender) letter(id uuid.UUID, written time.Time, m *Message) (*gomail.Ms
 	letter.SetGenHeader(gomail.Header("X-Auto-Response-Suppress"), "All")
 	letter.SetBodyString(gomail.TypeTextPlain, m.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
-	return letter, nil
+	outer := gomail.NewMsg(gomail.WithMiddleware(enclosed{letter}))
+	outer.FromMailAddress(&s.from)
+	outer.ToMailAddress(&netmail.Address{Address: to})
+	return outer, nil
 }
+
+// mailbox writes a name and an address as they stand in a header (RFC 5322 §3.4). A name that is not in ASCII is encoded by base64,
+// which has no characters but those that a phrase allows (RFC 2047 §5(3)): net/mail prefers the Q encoding, and leaves a backslash in it.
+func mailbox(name, address string) string {
+	encoded := mime.BEncoding.Encode("utf-8", name)
+	if name == "" || encoded == name {
+		return (&netmail.Address{Name: name, Address: address}).String()
+	}
+	return encoded + " " + (&netmail.Address{Address: address}).String()
+}
+
+// enclosed is a letter in its envelope, which alone says to the server who sends it: the library knows only one way to write From,
+// that of net/mail.
+type enclosed struct{ letter *gomail.Msg }
+
+// Handle returns what is written instead of the envelope.
+func (e enclosed) Handle(*gomail.Msg) *gomail.Msg { return e.letter }
+
+// Type tells this from other middleware, of which there is none.
+func (enclosed) Type() gomail.MiddlewareType { return "enclosed" }
