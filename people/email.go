@@ -39,6 +39,8 @@ type EmailChange struct {
 	To   string `json:"to"`
 	// Asked is when the change was asked for.
 	Asked time.Time `json:"asked"`
+	// Turn is that of a change that can be undone, among those that can: whoever had the address first has the lowest.
+	Turn int `json:"turn,omitempty"`
 }
 
 // emailUndoFactors is how long before a change of address somebody may have prepared for it with a factor of their own.
@@ -239,17 +241,74 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 // never proven to be theirs: a stranger may read it.
 func (p *People) undoLetter(ctx context.Context, org *tenant.Org, user *storage.User, change EmailChange) (mail.Letter, error) {
 	letter := mail.Letter{Kind: mail.EmailMoved, To: change.From, Address: change.To, When: moment(time.Now())}
-	of := func(address string) string { return user.ID.String() + " " + address }
-	switch _, err := p.db.VerificationTokenOf(ctx, of(change.To), storage.EmailUndo); {
-	case err != nil && !errors.Is(err, storage.ErrNotFound):
+	links, err := p.undoLinks(ctx, user.ID)
+	if err != nil || !user.IsVerified {
 		return letter, err
-	case err == nil, !user.IsVerified:
-		return letter, nil
+	}
+	change.Turn = 1
+	for _, link := range links {
+		if sameAddress(link.change.From, change.To) {
+			return letter, nil
+		}
+		change.Turn = max(change.Turn, link.change.Turn+1)
+	}
+	subject := user.ID.String() + " " + change.From
+	for _, link := range links {
+		if sameAddress(link.change.From, change.From) {
+			subject, change.Turn = link.row.Subject, link.change.Turn // it takes the place of the link that there is
+		}
 	}
 	until := time.Now().Add(emailUndoLifetime)
-	undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, of(change.From), change, until)
+	undo, err := p.emailLink(ctx, user.ID, storage.EmailUndo, subject, change, until)
 	letter.Kind, letter.Link, letter.Until = mail.EmailChanged, linkTo(org, emailUndoPath, undo), moment(until)
 	return letter, err
+}
+
+// undoLink is a link that brings an address back, and what it is about.
+type undoLink struct {
+	row    storage.VerificationToken
+	change EmailChange
+}
+
+// undoLinks are those that work.
+func (p *People) undoLinks(ctx context.Context, userID uuid.UUID) ([]undoLink, error) {
+	rows, err := p.db.VerificationTokensOfUser(ctx, userID, storage.EmailUndo)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]undoLink, len(rows))
+	for i, row := range rows {
+		links[i].row = row
+		if err := json.Unmarshal(row.Data, &links[i].change); err != nil {
+			return nil, fmt.Errorf("read the data of a link: %w", err)
+		}
+	}
+	return links, nil
+}
+
+// endUndoLinks ends the links of changes that came after one that was undone. Those before it go on: whoever had the address first
+// has their week, whatever was done by way of an address that came later (S-209).
+func (p *People) endUndoLinks(ctx context.Context, userID uuid.UUID, undone *EmailChange) error {
+	links, err := p.undoLinks(ctx, userID)
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		if link.change.Turn < undone.Turn {
+			continue
+		}
+		if err := p.db.EndVerificationToken(ctx, link.row.ID, storage.EmailUndo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sameAddress reports whether two addresses are spellings of one.
+func sameAddress(a, b string) bool {
+	one, errOne := identity.Email(a)
+	other, errOther := identity.Email(b)
+	return a == b || errOne == nil && errOther == nil && one == other
 }
 
 // UndoEmail gives a person back the address that they had. Whoever changed it knew enough to sign in: they are out, everywhere,
@@ -262,8 +321,13 @@ func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token strin
 			if err := p.db.ChangeEmail(ctx, user.ID, user.Email, change.From); err != nil {
 				return err
 			}
+			// To the address that loses it: whoever reads mail at the other may not be the person any more.
+			moved := mail.Letter{Kind: mail.EmailMoved, Address: change.From, Language: who.Language, When: moment(time.Now())}
+			if err := p.post(ctx, user, moved); err != nil {
+				return err
+			}
 		}
-		if err := p.db.EndVerificationTokensOfUser(ctx, user.ID, append([]string{storage.EmailUndo}, emailTokens...)...); err != nil {
+		if err := errors.Join(p.endUndoLinks(ctx, user.ID, opened), p.db.EndVerificationTokensOfUser(ctx, user.ID, emailTokens...)); err != nil {
 			return err
 		}
 		if err := p.db.SetPasswordHash(ctx, user.ID, password.None); err != nil {

@@ -140,6 +140,73 @@ func TestAnAddressIsBroughtBackToWhoHadItFirstOnly(t *testing.T) {
 	}
 }
 
+// S-209: whoever takes an account to an address of theirs, on to another of theirs, and then back by the link that the first of them
+// was sent, has not taken its owner's link away by that. And whoever loses an address so is told.
+func TestAnAddressThatWasTakenFurtherIsStillBroughtBackByItsOwner(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house := servertest.Start(t, servertest.Options{DatabaseURL: databaseURL})
+		org, who := house.In("default"), visitorOf("203.0.113.6")
+		user := house.User(org, "alice")
+		addressIs := func(want string) {
+			t.Helper()
+			if now, err := house.DB.User(org, user.ID); err != nil || now.Email != want {
+				t.Fatalf("%v: the address is %s, want %s", err, now.Email, want)
+			}
+		}
+		move := func(to string) {
+			t.Helper()
+			past(t, house, `DELETE FROM rate_limits`) // it need not be within an hour
+			if err := house.People.ChangeEmail(org, who, user.ID, to); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := house.People.ConfirmEmail(org, who, tokenOf(t, house, to, mail.ConfirmEmail)); err != nil {
+				t.Fatal(err)
+			}
+			addressIs(to)
+		}
+		const first, second, third = "mallory@evil.example", "mallory2@evil.example", "mallory3@evil.example"
+		move(first)
+		owners := tokenOf(t, house, user.Email, mail.EmailChanged)
+		move(second)
+		theirs := tokenOf(t, house, first, mail.EmailChanged)
+		move(third)
+		last := tokenOf(t, house, second, mail.EmailChanged)
+		if _, err := house.People.UndoEmail(org, who, theirs); err != nil {
+			t.Fatal(err)
+		}
+		addressIs(first)
+		if told := letter(t, house, third, mail.EmailMoved); !strings.Contains(told.Text, first) || told.Link != "" {
+			t.Errorf("whoever has lost the address is told %q", told.Text)
+		}
+		if _, err := house.People.OpenEmailUndo(org, who, last); !errors.Is(err, people.ErrDeadLink) {
+			t.Errorf("the link of a change that is undone: %v", err)
+		}
+		// Nor when it is taken through the owner's own address, and away from there once more.
+		move(second)
+		move("ALICE@example.com")
+		move(third)
+		again := tokenOf(t, house, "ALICE@example.com", mail.EmailChanged)
+		if _, err := house.People.OpenEmailUndo(org, who, owners); !errors.Is(err, people.ErrDeadLink) {
+			t.Errorf("an older link to the same address: %v", err)
+		}
+		if _, err := house.People.UndoEmail(org, who, tokenOf(t, house, first, mail.EmailChanged)); err != nil {
+			t.Fatal(err)
+		}
+		addressIs(first)
+		if _, err := house.People.UndoEmail(org, who, again); err != nil {
+			t.Fatal(err)
+		}
+		addressIs("ALICE@example.com")
+		for _, kind := range []string{storage.EmailUndo, storage.EmailChange, storage.PasswordReset} {
+			if left, err := house.DB.VerificationTokensOfUser(org, user.ID, kind); err != nil || len(left) != 0 {
+				t.Errorf("%v: %d links %s are left", err, len(left), kind)
+			}
+		}
+		letter(t, house, first, mail.EmailMoved)
+	})
+}
+
 // S-210, S-216: what somebody has given with a password that was changed since leads to no session.
 func TestASignInUnderWayEndsWithThePasswordThatItBeganWith(t *testing.T) {
 	t.Parallel()

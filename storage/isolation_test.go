@@ -415,6 +415,9 @@ var trespasses = map[string]trespass{
 	"VerificationTokens": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.VerificationTokens(ctx, storage.PasswordReset, uuid.Nil, 0))
 	},
+	"VerificationTokensOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.VerificationTokensOfUser(ctx, f.user.ID, storage.PasswordReset))
+	},
 	"SpendVerificationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.SpendVerificationToken(ctx, f.verification, storage.PasswordReset))
 	},
@@ -511,7 +514,7 @@ var unharmed = []string{
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
-	"VerificationTokens", "ListInvitations", "EndVerificationTokensOfUser",
+	"VerificationTokens", "VerificationTokensOfUser", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
 	"DeleteLogo",

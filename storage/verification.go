@@ -121,12 +121,21 @@ func (db *DB) verificationToken(ctx context.Context, column, value, kind string)
 
 // VerificationTokens returns the tokens of a type that can still be used, in the order of their ids, those after the given one.
 func (db *DB) VerificationTokens(ctx context.Context, kind string, after uuid.UUID, limit int) ([]VerificationToken, error) {
+	return db.verificationTokens(ctx, kind, `id > $4`, after, limit)
+}
+
+// VerificationTokensOfUser returns the tokens of a type that a person can still use, whatever their subjects.
+func (db *DB) VerificationTokensOfUser(ctx context.Context, userID uuid.UUID, kind string) ([]VerificationToken, error) {
+	return db.verificationTokens(ctx, kind, `user_id = $4`, userID, 0)
+}
+
+func (db *DB) verificationTokens(ctx context.Context, kind, condition string, value any, limit int) ([]VerificationToken, error) {
 	var tokens []VerificationToken
 	err := db.scoped(ctx, reading, "list verification tokens", func(q *query) error {
 		tokens = nil
 		rows, err := q.pool.QueryContext(q.ctx, `SELECT `+verificationColumns+` FROM verification_tokens
-			WHERE type = $1 AND org_id = $2 AND used_at IS NULL AND expires_at > $3 AND id > $4 ORDER BY id LIMIT $5`,
-			kind, q.org, q.now, after, limited(limit))
+			WHERE type = $1 AND org_id = $2 AND used_at IS NULL AND expires_at > $3 AND `+condition+` ORDER BY id LIMIT $5`,
+			kind, q.org, q.now, value, limited(limit))
 		if err != nil {
 			return err
 		}
