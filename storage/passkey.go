@@ -27,7 +27,7 @@ type Passkey struct {
 	LastUsedAt *time.Time
 }
 
-const passkeyColumns = `id, user_id, credential_id, name, record, sign_count, backed_up, cloned_at, created_at, last_used_at`
+const passkeyColumns = `id, user_id, credential_id, name, record, sign_count, backed_up, cloned_at, created_at, last_used_at` //nolint:gosec // names of columns
 
 func (p *Passkey) read(q *query, scan func(...any) error) error {
 	var sealed []byte

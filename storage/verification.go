@@ -19,7 +19,7 @@ const (
 	// EmailCode is a second factor.
 	EmailCode = "email_code"
 	// setupToken makes the first operator.
-	setupToken = "operator_setup" //nolint:gosec // a name, not a password
+	setupToken = "operator_setup"
 )
 
 // tokensOfUser are the types of which a person may have one.
