@@ -284,7 +284,7 @@ func (g *guest) interaction() *storage.Interaction {
 
 func (r *room) audit(ctx context.Context) []storage.AuditEvent {
 	r.t.Helper()
-	events, err := r.db.ListAudit(ctx, 100)
+	events, err := r.db.ListAudit(ctx, storage.AuditFilter{Limit: 100})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (o replica) in(ctx context.Context, org *storage.Organization) context.Cont
 // audited returns what has been done, oldest first.
 func (o replica) audited(t testing.TB, ctx context.Context) (actions []string) {
 	t.Helper()
-	events, err := o.db.ListAudit(ctx, 1000)
+	events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 1000})
 	must(t, err)
 	for _, event := range slices.Backward(events) {
 		if event.Actor == "" {
@@ -275,7 +275,7 @@ func TestTheAuditSaysWhoAndNothingSecret(t *testing.T) {
 		must(t, err)
 		again, err := o.RotateClientSecret(ctx, client.ClientID, 0)
 		must(t, err)
-		events, err := o.db.ListAudit(ctx, 100)
+		events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 100})
 		must(t, err)
 		for _, event := range events {
 			if event.Action == "organization.created" {

@@ -316,7 +316,7 @@ func TestAnOrganizationIsChangedAndTheChangeWrittenDown(t *testing.T) {
 		if err != nil || row.Name != "Acme Inc." || decided.SignUp.Mode != settings.SignUpOpen {
 			t.Errorf("%+v, %v", row, err)
 		}
-		events, err := o.db.ListAudit(ctx, 1)
+		events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 1})
 		must(t, err)
 		mode, _ := events[0].Details["sign_up.mode"].(map[string]any)
 		name, _ := events[0].Details["name"].(map[string]any)

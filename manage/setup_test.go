@@ -97,7 +97,7 @@ func TestASetupLinkMakesTheFirstOperatorAndTheOrganization(t *testing.T) {
 		if found, err := o.db.UserByLogin(ctx, "root1"); err != nil || found.ID != user.ID {
 			t.Error(err)
 		}
-		events, err := o.db.ListAudit(ctx, 10)
+		events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 10})
 		if err != nil || len(events) != 1 || events[0].Action != "setup.completed" || events[0].Actor != "setup-link" || events[0].Target != user.ID.String() {
 			t.Errorf("%+v, %v", events, err)
 		}
@@ -397,7 +397,7 @@ func TestATokenIsShownAndEndedByItsText(t *testing.T) {
 		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "token.revoked", "token.revoked", "token.revoked"}) {
 			t.Error(got)
 		}
-		events, err := o.db.ListAudit(ctx, 100)
+		events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 100})
 		must(t, err)
 		for _, event := range events {
 			for _, text := range []string{opaque, refresh, own, secret.Digest(opaque), secret.Digest(refresh)} {

@@ -472,7 +472,7 @@ func TestNoHeaderDecidesWhoseServerThisIsOrWhoAsks(t *testing.T) {
 		if answer.Status != 401 {
 			t.Fatalf("%d %s", answer.Status, short(answer.Body))
 		}
-		events, err := test.house.DB.ListAudit(test.house.In("default"), 1)
+		events, err := test.house.DB.ListAudit(test.house.In("default"), storage.AuditFilter{Limit: 1})
 		if err != nil || len(events) != 1 || events[0].IPAddress == nil {
 			t.Fatalf("%v %v", events, err)
 		}

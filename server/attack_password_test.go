@@ -92,7 +92,7 @@ func stay(t testing.TB, house *servertest.House) {
 // audited counts what the audit says of sign-ins in the root organization: those of a reason, and limits by their names.
 func audited(t testing.TB, house *servertest.House) map[string]int {
 	t.Helper()
-	events, err := house.DB.ListAudit(house.In("default"), 1000)
+	events, err := house.DB.ListAudit(house.In("default"), storage.AuditFilter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +346,7 @@ func TestAFailedSignInTellsNobodyWhoExists(t *testing.T) {
 		{"locked", "locked", servertest.Password, 0}, {"locked, of nobody", "nobody-locked", servertest.Password, 0},
 	} {
 		g := newGuesser(t, house)
-		events, err := house.DB.ListAudit(ctx, 1000)
+		events, err := house.DB.ListAudit(ctx, storage.AuditFilter{Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -355,7 +355,7 @@ func TestAFailedSignInTellsNobodyWhoExists(t *testing.T) {
 		if worked := house.Hasher.Worked() - before; worked != 1 {
 			t.Errorf("%s: %d hashes were computed", try.name, worked)
 		}
-		after, err := house.DB.ListAudit(ctx, 1000)
+		after, err := house.DB.ListAudit(ctx, storage.AuditFilter{Limit: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -267,7 +267,7 @@ func TestAMessageThatIsRefusedForeverIsGivenUpAndKept(t *testing.T) {
 		if m.AbandonedAt == nil || m.Message == nil || m.Message.Link != canaryLink || m.Attempts != 1 || !strings.Contains(m.LastError, "5.1.1") {
 			t.Errorf("%+v", m)
 		}
-		events, err := p.db.ListAudit(p.ctx, 10)
+		events, err := p.db.ListAudit(p.ctx, storage.AuditFilter{Limit: 10})
 		if err != nil || len(events) != 1 || events[0].Action != "mail.abandoned" || events[0].Target != "mail:"+m.ID.String() || events[0].Actor != "system" {
 			t.Errorf("%+v, %v", events, err)
 		}

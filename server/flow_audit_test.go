@@ -17,7 +17,7 @@ import (
 // trail are the events of an organization so far, the oldest first.
 func trail(t *testing.T, house *servertest.House, org context.Context) []storage.AuditEvent {
 	t.Helper()
-	events, err := house.DB.ListAudit(org, 1000)
+	events, err := house.DB.ListAudit(org, storage.AuditFilter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func past(t testing.TB, house *servertest.House, statement string, args ...any) 
 
 func auditRows(t testing.TB, house *servertest.House, ctx context.Context, action string) (found []storage.AuditEvent) {
 	t.Helper()
-	events, err := house.DB.ListAudit(ctx, 1000)
+	events, err := house.DB.ListAudit(ctx, storage.AuditFilter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,7 +115,7 @@ func TestKeysAreRotatedWhereTheyAreDueAndWrittenDown(t *testing.T) {
 		if err != nil || len(rows) != 3 {
 			t.Errorf("%d keys, %v", len(rows), err)
 		}
-		events, err := house.DB.ListAudit(ctx, 0)
+		events, err := house.DB.ListAudit(ctx, storage.AuditFilter{})
 		if err != nil || len(events) != 3 {
 			t.Fatalf("%d events, %v", len(events), err)
 		}

@@ -302,6 +302,8 @@ type transaction struct {
 	tx *sql.Tx
 	// mailed is true when mail was put into the outbox: once that is committed, whoever delivers it is told.
 	mailed bool
+	// audit is what is written down of the deed at its end.
+	audit []*auditLink
 	// fault is the last failure of the database itself inside the transaction. It is kept because the code in between may
 	// make something else of the error it was given, and a database that is away must never pass for a refusal.
 	fault *unavailable
@@ -364,7 +366,11 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 		}
 	}()
 
-	err := do(context.WithValue(life, transactionKey{}, t))
+	inside := context.WithValue(life, transactionKey{}, t)
+	err := do(inside)
+	if err == nil && t.fault == nil {
+		err = db.writeAudit(inside, t)
+	}
 	if t.fault != nil && !errors.Is(err, ErrUnavailable) {
 		if err == nil {
 			return fmt.Errorf("transaction: %w", t.fault)

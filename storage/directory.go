@@ -92,20 +92,6 @@ func (db *DB) CreateUsers(ctx context.Context, users []*User) error {
 	})
 }
 
-// AppendAudits adds events, as AppendAudit does.
-func (db *DB) AppendAudits(ctx context.Context, events []*AuditEvent) error {
-	return db.scoped(ctx, writing, "append audit events", func(q *query) error {
-		rows := make([]*AuditEvent, len(events))
-		for i, event := range events {
-			row := *event
-			identify(&row.ID)
-			row.IPAddress = address(row.IPAddress)
-			rows[i] = &row
-		}
-		return q.create(rows)
-	})
-}
-
 // RoleNames returns the names of the roles of several people, by their ids.
 func (db *DB) RoleNames(ctx context.Context, users []uuid.UUID) (map[uuid.UUID][]string, error) {
 	names := make(map[uuid.UUID][]string)

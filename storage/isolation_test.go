@@ -437,7 +437,9 @@ var trespasses = map[string]trespass{
 	"AppendAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.AppendAudit(ctx, &storage.AuditEvent{Owned: f.user.Owned, Actor: "x", Action: "y"}))
 	},
-	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) { return rows(db.ListAudit(ctx, 0)) },
+	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ListAudit(ctx, storage.AuditFilter{}))
+	},
 	"EnqueueMail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EnqueueMail(ctx, &f.user.ID, &mail.Message{Kind: mail.PasswordChange, To: f.user.Email}))
 	},
@@ -633,7 +635,7 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	list(verifications, err)
 	invitations, err := db.ListInvitations(ctx, uuid.Nil, 0)
 	list(invitations, err)
-	audit, err := db.ListAudit(ctx, 0)
+	audit, err := db.ListAudit(ctx, storage.AuditFilter{})
 	list(audit, err)
 	provider, err := db.UpstreamProvider(ctx, f.provider.Name)
 	add(*provider, err)

@@ -287,7 +287,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"PasskeysOf":          func() error { _, err := db.PasskeysOf(ctx, f.user.ID); return err },
 		"AuthenticatorsOf":    func() error { _, err := db.AuthenticatorsOf(ctx, f.user.ID); return err },
 		"FactorCounts":        func() error { _, err := db.FactorCounts(ctx, f.user.ID); return err },
-		"ListAudit":           func() error { _, err := db.ListAudit(ctx, 10); return err },
+		"ListAudit":           func() error { _, err := db.ListAudit(ctx, storage.AuditFilter{Limit: 10}); return err },
 		"AuditOfUser":         func() error { _, err := db.AuditOfUser(ctx, "a", f.user.ID, nil, 10); return err },
 		"SessionsOfUser":      func() error { _, err := db.SessionsOfUser(ctx, f.user.ID, now()); return err },
 		"ApplicationsOfUser":  func() error { _, err := db.ApplicationsOfUser(ctx, f.user.ID); return err },

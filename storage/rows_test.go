@@ -122,7 +122,7 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 			interaction.Refusal != "access_denied" || !slices.Equal(interaction.ConsentedScopes, []string{"openid"}) {
 			t.Errorf("interaction: %+v", interaction)
 		}
-		audit, err := db.ListAudit(ctx, 0)
+		audit, err := db.ListAudit(ctx, storage.AuditFilter{})
 		must(t, err)
 		if len(audit) == 0 || *audit[len(audit)-1].IPAddress != "2001:db8::1" || audit[len(audit)-1].Details["k"] != "v" {
 			t.Errorf("audit: %+v", audit)

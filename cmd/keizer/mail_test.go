@@ -9,6 +9,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/mailtest"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 func TestMailThatHasNotLeftIsListedAndTriedAgain(t *testing.T) {
@@ -66,7 +67,7 @@ func TestMailThatHasNotLeftIsListedAndTriedAgain(t *testing.T) {
 		if err != nil || len(due) != 3 {
 			t.Errorf("%v, %v", due, err)
 		}
-		events, err := house.DB.ListAudit(in(t, house, "acme"), 1)
+		events, err := house.DB.ListAudit(in(t, house, "acme"), storage.AuditFilter{Limit: 1})
 		if err != nil || len(events) != 1 || events[0].Action != "mail.retried" || !strings.HasPrefix(events[0].Actor, "cli:") {
 			t.Errorf("%+v, %v", events, err)
 		}

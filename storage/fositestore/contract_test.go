@@ -177,7 +177,7 @@ func (s *scene) there(code string, issued tokens) (used, access, refresh bool) {
 // audited counts the events of a kind, and looks at each.
 func (s *scene) audited(action string) int {
 	s.t.Helper()
-	events, err := s.db.ListAudit(s.ctx, 0)
+	events, err := s.db.ListAudit(s.ctx, storage.AuditFilter{})
 	s.must(err)
 	n := 0
 	for _, event := range events {
@@ -533,7 +533,7 @@ func TestAReuseEndsTheFamilyAndIsWrittenDownOnce(t *testing.T) {
 		if s.grant(issued.refresh) != nil || s.audited("grant.reuse_detected") != 1 {
 			s.t.Errorf("grant %v, written down %d times", s.grant(issued.refresh), s.audited("grant.reuse_detected"))
 		}
-		events, err := s.db.ListAudit(s.ctx, 1)
+		events, err := s.db.ListAudit(s.ctx, storage.AuditFilter{Limit: 1})
 		if err != nil || events[0].Target != grant.ID.String() {
 			s.t.Errorf("%+v, %v", events, err)
 		}

@@ -1,0 +1,61 @@
+package storage_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/storagetest"
+)
+
+// BenchmarkAuditedDeed measures what it costs to write down what is done: a small deed with its event, by one and by many at once, in
+// one organization and in as many as there are workers.
+func BenchmarkAuditedDeed(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) *storage.DB{"sqlite": storagetest.DB, "postgres": storagetest.Postgres} {
+		db := open(b)
+		const most = 16
+		var people [most]*fixture
+		for i := range people {
+			people[i] = newFixture(b, db, storagetest.Org(b, db, fmt.Sprintf("%s-%d", name, i)), fmt.Sprintf("p%d", i))
+		}
+		for _, c := range []struct{ workers, orgs int }{{1, 1}, {most, 1}, {most, most}} {
+			b.Run(fmt.Sprintf("%s/%d at once, %d organizations", name, c.workers, c.orgs), func(b *testing.B) {
+				b.ReportAllocs()
+				var left atomic.Int64
+				left.Store(int64(b.N))
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for w := range c.workers {
+					f := people[w%c.orgs]
+					wg.Go(func() {
+						for left.Add(-1) >= 0 {
+							err := db.InTx(f.ctx, func(ctx context.Context) error {
+								err := db.CreateAccessToken(ctx, &storage.AccessToken{
+									Digest: secret.Digest(uuid.NewString()), ClientID: "client", Subject: "client", Format: "opaque", ExpiresAt: now().Add(minute),
+								})
+								if err != nil {
+									return err
+								}
+								return db.AppendAudit(ctx, &storage.AuditEvent{
+									Actor: "user:" + f.user.ID.String(), Action: "user.signed_in", Target: f.user.ID.String(), IPAddress: f.session.IPAddress,
+									RequestID: "01JD0000000000000000000000", Details: map[string]any{"amr": []string{"pwd", "otp"}, "client_id": "app"},
+								})
+							})
+							if err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
+}
