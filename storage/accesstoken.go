@@ -95,6 +95,20 @@ func (db *DB) accessToken(ctx context.Context, digest string, withUser bool) (*A
 	return &t, grant, &u, nil
 }
 
+// TokenOrganization returns the organization that a valid access token is of, for whoever does not know yet whom a request is from.
+// What else must be true of the token is told by AccessToken.
+func (db *DB) TokenOrganization(ctx context.Context, digest string) (*Organization, error) {
+	var org Organization
+	err := db.everywhere(ctx, reading, "read organization of token", func(q *query) error {
+		return q.of(&org).Joins("JOIN oauth_access_tokens t ON t.org_id = organizations.id").
+			Where("t.digest = ? AND t.expires_at > ? AND t.revoked_at IS NULL", digest, q.now).Take(&org).Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &org, nil
+}
+
 // RevokeAccessToken ends one access token. That there is none, or that it has ended, is no error.
 func (db *DB) RevokeAccessToken(ctx context.Context, digest string) error {
 	return db.scoped(ctx, writing, "revoke access token", func(q *query) error {

@@ -369,6 +369,9 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 	inside := context.WithValue(life, transactionKey{}, t)
 	err := do(inside)
 	if err == nil && t.fault == nil {
+		err = db.fulfil(inside)
+	}
+	if err == nil && t.fault == nil {
 		err = db.writeAudit(inside, t)
 	}
 	if t.fault != nil && !errors.Is(err, ErrUnavailable) {

@@ -35,8 +35,9 @@ type fixture struct {
 
 	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
 
-	resetRequest uuid.UUID
-	logo         string // digest
+	resetRequest, invitationID uuid.UUID
+	claim                      *storage.Claim
+	logo                       string // digest
 }
 
 func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) *fixture {
@@ -111,9 +112,11 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.CreateVerificationToken(ctx, &storage.VerificationToken{
 		OrgID: &f.user.OrgID, UserID: &f.user.ID, Token: f.verification, Type: "password_reset", ExpiresAt: hour,
 	}))
-	must(db.CreateInvitation(ctx, "guest@example.com", &storage.Invitation{
-		Token: f.invitation, Email: "Guest@example.com", Roles: []uuid.UUID{f.role.ID}, ExpiresAt: hour,
-	}))
+	invitation := &storage.Invitation{Token: f.invitation, Email: "Guest@example.com", Roles: []uuid.UUID{f.role.ID}, ExpiresAt: hour}
+	must(db.CreateInvitation(ctx, "guest@example.com", invitation))
+	f.invitationID = invitation.ID
+	f.claim, _, err = db.ClaimRequest(ctx, "body", "key")
+	must(err)
 	request := storage.ResetRequest{Login: name}
 	must(db.EnqueueResetRequest(ctx, &request))
 	f.resetRequest = request.ID

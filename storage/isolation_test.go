@@ -48,6 +48,53 @@ var trespasses = map[string]trespass{
 	"UserByLogin": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.UserByLogin(ctx, f.user.Email))
 	},
+	"FindUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, _, err := db.FindUsers(ctx, storage.UserFilter{Search: "a", Email: f.user.Email, Role: f.role.Name}, storage.Listing{Sort: "-email"})
+		after, _, err2 := db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{After: &storage.Position{Value: time.Time{}.Format(time.RFC3339Nano)}})
+		return len(found) + len(after), errors.Join(err, err2)
+	},
+	"FindClients": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, _, err := db.FindClients(ctx, storage.ClientFilter{Search: "a"}, storage.Listing{After: &storage.Position{}, Sort: "client_name"})
+		return len(found), err
+	},
+	"FindSessions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, _, err := db.FindSessions(ctx, storage.SessionFilter{UserID: &f.user.ID}, storage.Listing{})
+		all, _, err2 := db.FindSessions(ctx, storage.SessionFilter{}, storage.Listing{Sort: "-last_used_at", After: &storage.Position{Value: "2100-01-01T00:00:00Z"}})
+		return len(found) + len(all), errors.Join(err, err2)
+	},
+	"SessionByID": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.SessionByID(ctx, f.session.ID, time.Time{}))
+	},
+	"FindGrants": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, _, err := db.FindGrants(ctx, storage.GrantFilter{UserID: &f.user.ID, ClientID: f.client.ClientID}, storage.Listing{})
+		all, _, err2 := db.FindGrants(ctx, storage.GrantFilter{}, storage.Listing{After: &storage.Position{Value: "1970-01-01T00:00:00Z"}})
+		return len(found) + len(all), errors.Join(err, err2)
+	},
+	"Grant": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Grant(ctx, f.grant.ID))
+	},
+	"FindInvitations": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, _, err := db.FindInvitations(ctx, "guest@example.com", storage.Listing{})
+		all, _, err2 := db.FindInvitations(ctx, "", storage.Listing{After: &storage.Position{Value: "1970-01-01T00:00:00Z"}})
+		return len(found) + len(all), errors.Join(err, err2)
+	},
+	"InvitationByID": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.InvitationByID(ctx, f.invitationID))
+	},
+	// The same request under the same key to another organization is another one.
+	"ClaimRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		_, answer, err := db.ClaimRequest(ctx, "body", "key")
+		if errors.Is(err, storage.ErrClaimed) {
+			return 1, nil
+		}
+		return len(answer), err
+	},
+	"AnswerRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.AnswerRequest(ctx, f.claim, []byte("stolen")))
+	},
+	"GiveUpRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.GiveUpRequest(ctx, f.claim))
+	},
 	"ListUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListUsers(ctx, uuid.Nil, 0))
 	},
@@ -512,6 +559,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
+	"FindUsers", "FindClients", "FindSessions", "FindGrants", "FindInvitations", "ClaimRequest", "GiveUpRequest",
 	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
@@ -531,6 +579,9 @@ var asksEverywhere = map[string]string{
 	"OrganizationBySlug": "it is how the organization of a request is found",
 	"UpdateOrganization": "for operators, who may be of the installation and not of the organization",
 	"ListOrganizations":  "for operators of the installation",
+	"FindOrganizations":  "as above",
+	"TokenOrganization":  "it is how the organization that a request is from is found",
+	"fulfil":             "whoever is done something to need not be whoever asked for it",
 	"OperatorExists":     "whether anybody can operate the installation at all",
 	"CreateSetupToken":   "the link that makes the first operator belongs to no organization",
 	"SetupToken":         "as above",
@@ -637,6 +688,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	list(invitations, err)
 	audit, err := db.ListAudit(ctx, storage.AuditFilter{})
 	list(audit, err)
+	_, _, err = db.ClaimRequest(ctx, "body", "key")
+	add(errors.Is(err, storage.ErrClaimed), nil)
 	provider, err := db.UpstreamProvider(ctx, f.provider.Name)
 	add(*provider, err)
 	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID)

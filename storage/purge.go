@@ -49,6 +49,7 @@ var expiring = []struct {
 	{"oauth_grants", "id", keepGrants},
 	{"rate_limits", "org_id, subject", keepLimits},
 	{"devices", "id", 0},
+	{"idempotency_keys", "digest", 0},
 }
 
 const defaultBatch = 500

@@ -204,6 +204,8 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			SELECT $1::uuid, md5(i::text), 1, 1, now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO outbox (id, org_id, kind, payload, next_attempt_at)
 			SELECT gen_random_uuid(), $1::uuid, 'mail', '', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
+		`INSERT INTO idempotency_keys (digest, org_id, request, attempt, claimed_until, expires_at)
+			SELECT md5(i::text), $1::uuid, 'r', 'a', now(), now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO audit_events (org_id, actor, action) SELECT $1::uuid, 'a', 'b' FROM generate_series(1, 20000) i`,
 	} {
 		var args []any
@@ -299,11 +301,25 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"Take":                func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
 		"TakeTurn":            func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
 		"Forgive":             func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
-		"ClaimMail":           func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
-		"EndSession":          func() error { return db.EndSession(ctx, f.session.ID, false) },
-		"EndSessionsOfUser":   func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
-		"Purge":               func() error { _, err := db.Purge(ctx, now(), 10); return err },
-		"DeleteUser":          func() error { return db.DeleteUser(ctx, f.user.ID) },
+		"FindUsers": func() error {
+			_, next, err := db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{Limit: 10})
+			if err == nil {
+				_, _, err = db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{Limit: 10, After: next})
+			}
+			return err
+		},
+		"FindSessions": func() error {
+			_, _, err := db.FindSessions(ctx, storage.SessionFilter{}, storage.Listing{Limit: 10})
+			return err
+		},
+		"FindInvitations":   func() error { _, _, err := db.FindInvitations(ctx, "", storage.Listing{Limit: 10}); return err },
+		"TokenOrganization": func() error { _, err := db.TokenOrganization(ctx, f.access); return err },
+		"ClaimRequest":      func() error { return third(db.ClaimRequest(ctx, "b", uuid.NewString())) },
+		"ClaimMail":         func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
+		"EndSession":        func() error { return db.EndSession(ctx, f.session.ID, false) },
+		"EndSessionsOfUser": func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
+		"Purge":             func() error { _, err := db.Purge(ctx, now(), 10); return err },
+		"DeleteUser":        func() error { return db.DeleteUser(ctx, f.user.ID) },
 	}
 	// The last three end what the others ask for.
 	last := []string{"EndSession", "EndSessionsOfUser", "DeleteUser"}

@@ -57,6 +57,10 @@ func singleUse() []once {
 			must(t, db.CreateVerificationToken(ctx, &storage.VerificationToken{Token: d, Type: "setup", ExpiresAt: hour}))
 			return func(db *storage.DB) error { return db.SpendVerificationToken(ctx, d, "setup") }
 		}},
+		{"request under a key", storage.ErrClaimed, func(_ *testing.T, _ *storage.DB, ctx context.Context, _ *fixture) func(*storage.DB) error {
+			key := digest()
+			return func(db *storage.DB) error { return third(db.ClaimRequest(ctx, "body", key)) }
+		}},
 		{"jti", storage.ErrConflict, func(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) func(*storage.DB) error {
 			jti := uuid.NewString()
 			return func(db *storage.DB) error { return db.UseJTI(ctx, "client", jti, hour) }
@@ -191,3 +195,5 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+func third[A, B any](_ A, _ B, err error) error { return err }
