@@ -19,6 +19,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // S-164, S-165: a form that is right in everything, cookies and token included, does nothing when another site sends it; and
