@@ -73,10 +73,20 @@ type delivery struct {
 	keep    bool
 	timeout time.Duration // of one message
 	rest    time.Duration // since the server could not be spoken to; 0 is that it could
+	// owed is what became of mail that this replica has, and could not write down because the database was away. Until it is
+	// written down nothing more is sent, for that could not be either.
+	owed []verdict
+}
+
+// verdict is what became of a message.
+type verdict struct {
+	id   uuid.UUID // of the message
+	down func(context.Context) error
 }
 
 // run delivers until ctx ends. What this process has put into the outbox leaves at once; the rest in its turn.
 func (d *delivery) run(ctx context.Context) {
+	defer d.forget(ctx)
 	for {
 		mailed, wait := d.db.Mailed(), jittered(deliverEvery)
 		if err := contained(ctx, d.round); err != nil && ctx.Err() == nil {
@@ -102,6 +112,9 @@ func jittered(d time.Duration) time.Duration { return d - d/5 + rand.N(2*d/5) }
 
 // round delivers everything that is due. Its error is that the server, or the database, cannot be spoken to.
 func (d *delivery) round(ctx context.Context) error {
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		most := deliverBatch
 		if d.rest > 0 {
@@ -126,7 +139,8 @@ func (d *delivery) round(ctx context.Context) error {
 
 // deliver sends what was claimed, in order and over one connection. What it does not come to, it gives back: that nobody can be
 // spoken to is no message's fault, and each is tried as soon as somebody can. A connection that breaks in the middle of a message
-// may well be that message's, so it is put off, and keeps the others back no longer.
+// may well be that message's, so it is put off, and keeps the others back no longer. Once the database is away nothing more is
+// sent: it would have left without a trace, and be sent again.
 func (d *delivery) deliver(ctx context.Context, claimed []storage.Mail) (failed error) {
 	// A message that is being sent when the process is to end is finished, if that does not take long: half sent, it might have
 	// arrived, and would be sent again.
@@ -177,13 +191,13 @@ func (d *delivery) deliver(ctx context.Context, claimed []storage.Mail) (failed 
 		var refused *mail.Refused
 		switch {
 		case err == nil:
-			d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.MailDelivered(ctx, m.ID, d.keep) })
 			d.log.InfoContext(ctx, "mail delivered", "mail", m.ID, "attempt", m.Attempts)
+			failed = d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.MailDelivered(ctx, m.ID, d.keep) })
 		case errors.As(err, &refused):
-			d.refused(ctx, m, refused)
+			failed = d.refused(ctx, m, refused)
 		default:
+			_ = d.refused(ctx, m, &mail.Refused{Reply: err.Error()}) // it is owed, if anything is wrong
 			failed = err
-			d.refused(ctx, m, &mail.Refused{Reply: err.Error()})
 		}
 	}
 	return failed
@@ -195,17 +209,17 @@ func (d *delivery) release(ctx context.Context, m *storage.Mail, cause error) {
 	if cause != nil {
 		reason = cause.Error()
 	}
-	d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.ReleaseMail(ctx, m, reason) })
+	_ = d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.ReleaseMail(ctx, m, reason) }) // it is owed, if anything is wrong
 }
 
-// refused puts a message off, or gives it up.
-func (d *delivery) refused(ctx context.Context, m *storage.Mail, refused *mail.Refused) {
+// refused puts a message off, or gives it up. Its error is that this could not be written down yet.
+func (d *delivery) refused(ctx context.Context, m *storage.Mail, refused *mail.Refused) error {
 	if !refused.Permanent && m.Attempts < maxAttempts {
 		next := time.Now().Add(pauseAfter(m.Attempts))
-		d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.PostponeMail(ctx, m, next, refused.Reply) })
-		return
+		return d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.PostponeMail(ctx, m, next, refused.Reply) })
 	}
-	d.write(ctx, m.ID, func(ctx context.Context) error {
+	d.log.ErrorContext(ctx, "mail was given up", "mail", m.ID, "attempts", m.Attempts, "cause", refused.Reply)
+	return d.write(ctx, m.ID, func(ctx context.Context) error {
 		ctx = tenant.With(ctx, &tenant.Org{ID: m.OrgID})
 		return d.db.InTx(ctx, func(ctx context.Context) error {
 			if err := d.db.AbandonMail(ctx, m, refused.Reply); err != nil {
@@ -222,24 +236,76 @@ func (d *delivery) refused(ctx context.Context, m *storage.Mail, refused *mail.R
 			return d.db.AppendAudit(ctx, &storage.AuditEvent{Actor: "system", Action: "mail.abandoned", Target: target, Details: details})
 		})
 	})
-	d.log.ErrorContext(ctx, "mail was given up", "mail", m.ID, "attempts", m.Attempts, "cause", refused.Reply)
 }
 
-// write writes down what became of a message. It is worth some patience: a message that has left and is not known to have, is sent
-// again. That somebody else has it by now needs nothing more.
-func (d *delivery) write(ctx context.Context, id uuid.UUID, down func(context.Context) error) {
+// write writes down what became of a message. It is worth some patience, also where the process is to end: a message that has left
+// and is not known to have, is sent again. What cannot be written down is owed; that is the error. While anything is, the database
+// is away, and is not waited for again.
+func (d *delivery) write(ctx context.Context, id uuid.UUID, down func(context.Context) error) (err error) {
+	if len(d.owed) == 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		for pause := 10 * time.Millisecond; ctx.Err() == nil; pause *= 2 {
+			if err = written(down(ctx)); err == nil {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+		}
+	}
+	if err != nil && !away(err) {
+		d.lost(ctx, id, err)
+		return nil
+	}
+	d.owed = append(d.owed, verdict{id, down})
+	return errors.Join(errOwed, err)
+}
+
+// errOwed says that the database was away when it was to be written down what became of mail.
+var errOwed = errors.New("what became of mail is still to be written down")
+
+// away reports whether it is for want of a database that something could not be written down.
+func away(err error) bool {
+	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// written is err, unless somebody else has the message by now: that needs nothing more.
+func written(err error) error {
+	if errors.Is(err, storage.ErrSpent) {
+		return nil
+	}
+	return err
+}
+
+// lost says that it will never be written down what became of a message.
+func (d *delivery) lost(ctx context.Context, id uuid.UUID, cause error) {
+	d.log.ErrorContext(ctx, "what became of mail was not written down; it comes again", "mail", id, "cause", cause)
+}
+
+// settle writes down what is owed. Each is a compare-and-set against a claim, so that it does no harm to be late.
+func (d *delivery) settle(ctx context.Context) error {
+	for len(d.owed) > 0 {
+		first := d.owed[0]
+		if err := written(first.down(ctx)); err != nil {
+			if away(err) {
+				return errors.Join(errOwed, err)
+			}
+			d.lost(ctx, first.id, err)
+		}
+		d.owed = d.owed[1:]
+	}
+	return nil
+}
+
+// forget tries for the last time to write down what is owed, and says what will be sent again, or only late, because of it.
+func (d *delivery) forget(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 	defer cancel()
-	var err error
-	for pause := 10 * time.Millisecond; ; pause *= 2 {
-		if err = down(ctx); err == nil || errors.Is(err, storage.ErrSpent) {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			d.log.ErrorContext(ctx, "what became of mail was not written down; it comes again", "mail", id, "cause", err)
-			return
-		case <-time.After(pause):
+	if err := d.settle(ctx); err != nil {
+		for _, v := range d.owed {
+			d.lost(ctx, v.id, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -387,6 +388,96 @@ func TestAConnectionThatBreaksInAMessagePutsOffThatMessageOnly(t *testing.T) {
 		}
 		if m := p.mail()[1]; m.DeliveredAt != nil || m.Attempts != 1 || !m.NextAttemptAt.After(time.Now()) {
 			t.Errorf("%+v", m)
+		}
+	})
+}
+
+// F-02, F-03, F-28: the database goes away at the moment when the mail server has taken a message. Nothing more is sent until it is
+// written down that it has left, so nothing is sent twice; and what was not sent has lost nothing.
+func TestWhatLeavesWhileTheDatabaseIsAwayLeavesOnce(t *testing.T) {
+	for name, away := range map[string]struct {
+		begin, end func(*storagetest.Server, *testing.T)
+	}{
+		"stopped": {func(s *storagetest.Server, t *testing.T) { s.Stop(t) }, func(s *storagetest.Server, t *testing.T) { s.Start(t) }},
+		"hanging": {func(s *storagetest.Server, t *testing.T) { s.Pause(t) }, func(s *storagetest.Server, t *testing.T) { s.Resume(t) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			postgres := storagetest.NewServer(t)
+			taken, gone := make(chan struct{}), make(chan struct{})
+			first := sync.OnceFunc(func() {
+				close(taken)
+				<-gone
+			})
+			server := mailtest.Start(t, mailtest.Options{TLS: mail.TLSNone, Reply: func(command, _ string) string {
+				if command == "END" {
+					first()
+				}
+				return ""
+			}})
+			p := openPost(t, postgres.URL("postgres"), server)
+			p.sender = patientSender(t, server)
+			p.enqueue(0, 5)
+			told := make(chan error, 1)
+			go func() { told <- p.round(context.Background()) }()
+			<-taken
+			away.begin(postgres, t)
+			back := sync.OnceFunc(func() { away.end(postgres, t) })
+			defer back()
+			close(gone)
+			if err := <-told; !errors.Is(err, errOwed) {
+				t.Errorf("%v", err)
+			}
+			if err := p.round(t.Context()); !errors.Is(err, errOwed) {
+				t.Errorf("while it is away: %v", err)
+			}
+			if got := subjects(server.Received()); !slices.Equal(got, []string{"0"}) {
+				t.Errorf("while it was away %v were sent", got)
+			}
+			back()
+			holds(t, "the rest is sent", func() bool { return p.round(t.Context()) == nil && len(server.Received()) >= 5 })
+			if got := subjects(server.Received()); !slices.Equal(got, []string{"0", "1", "2", "3", "4"}) {
+				t.Errorf("sent: %v", got)
+			}
+			for _, m := range p.mail() {
+				if m.DeliveredAt == nil || m.Attempts != 1 {
+					t.Errorf("%+v", m)
+				}
+			}
+			if strings.Contains(p.log.String(), "comes again") {
+				t.Errorf("%s", p.log)
+			}
+		})
+	}
+}
+
+// patientSender waits for a mail server that a test keeps waiting.
+func patientSender(t *testing.T, server *mailtest.Server) *mail.Sender {
+	t.Helper()
+	sender, err := mail.NewSender(mail.ServerOptions{Host: server.Host, Port: server.Port, TLS: mail.TLSNone, From: "no-reply@example.com", Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sender
+}
+
+// What a process could not write down before it ended, and what nobody could ever write down, is said, and keeps nothing back.
+func TestWhatCannotBeWrittenDownOfMailIsSaidAndKeepsNothingBack(t *testing.T) {
+	eachPost(t, mailtest.Options{}, func(t *testing.T, p *post, server *mailtest.Server) {
+		p.enqueue(0, 2)
+		p.owed = []verdict{{p.mail()[0].ID, func(context.Context) error { return errors.New("canary") }}}
+		if err := p.rounds(); err != nil || len(server.Received()) != 2 || !strings.Contains(p.log.String(), "canary") {
+			t.Errorf("%v, %v, %s", err, subjects(server.Received()), p.log)
+		}
+		p.owed = []verdict{{p.mail()[0].ID, func(context.Context) error { return storage.ErrUnavailable }}}
+		stop := p.start()
+		holds(t, "it waits", func() bool { return strings.Contains(p.log.String(), "mail waits") })
+		if said := strings.Count(p.log.String(), "it comes again"); said != 1 {
+			t.Errorf("it is said too early: %s", p.log)
+		}
+		stop()
+		if said := strings.Count(p.log.String(), "it comes again"); said != 2 {
+			t.Errorf("it is not said: %s", p.log)
 		}
 	})
 }
