@@ -32,6 +32,8 @@ type fixture struct {
 	account    *storage.UpstreamAccount
 	device     *storage.Device
 	mail       *storage.Mail // claimed
+	host       *storage.Host
+	claimed    *storage.Host // and not proven
 
 	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
 
@@ -141,6 +143,10 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 		ProvenAt: time.Now(), ExpiresAt: hour,
 	}))
 	must(db.SpendChallenge(ctx, f.challenge, hour))
+	f.host, f.claimed = &storage.Host{Host: name + ".example.com", Token: "t"}, &storage.Host{Host: name + "-claim.example.com", Token: "t"}
+	must(db.CreateHost(ctx, f.host))
+	must(db.CreateHost(ctx, f.claimed))
+	must(db.VerifyHost(ctx, f.host, "dns"))
 	f.passkey = &storage.Passkey{UserID: f.user.ID, CredentialID: "credential-" + name, Name: "Key", Record: []byte("the record"), SignCount: 7, BackedUp: true}
 	must(db.CreatePasskey(ctx, f.passkey))
 	f.app = &storage.Authenticator{UserID: f.user.ID, Name: "Phone", Secret: []byte("totp-hunter2"), LastStep: 1}

@@ -149,6 +149,21 @@ var trespasses = map[string]trespass{
 	"DeleteLogo": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
 		return only(db.DeleteLogo(ctx))
 	},
+	"CreateHost": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateHost(ctx, &storage.Host{Owned: f.user.Owned, Host: "new.example.com", Token: "t"}))
+	},
+	"Host": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Host(ctx, f.host.Host))
+	},
+	"ListHosts": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return rows(db.ListHosts(ctx))
+	},
+	"VerifyHost": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.VerifyHost(ctx, f.claimed, "dns"))
+	},
+	"DeleteHost": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteHost(ctx, f.host.Host))
+	},
 	"CreateInvitation": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateInvitation(ctx, "new@example.com", &storage.Invitation{
 			OrgID: f.user.OrgID, Token: uuid.NewString(), ExpiresAt: now(),
@@ -566,42 +581,54 @@ var unharmed = []string{
 	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "VerificationTokensOfUser", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
-	"OtherOperator", "ApplicationsOfUser", "AuditOfUser",
-	"DeleteLogo",
+	"OtherOwner", "ApplicationsOfUser", "AuditOfUser",
+	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
+	"RightsOf", "ListAPIs", "CountAPIs",
+	"DeleteLogo", "ListHosts",
 	"EndOtherSessions", "UpstreamAccountsOf", "DeleteFactorsSince",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.
 var asksEverywhere = map[string]string{
-	"Ping":               "a sign of life",
-	"CreateOrganization": "there is none yet",
-	"OrganizationByID":   "of a row that says which it belongs to",
-	"OrganizationBySlug": "it is how the organization of a request is found",
-	"UpdateOrganization": "for operators, who may be of the installation and not of the organization",
-	"ListOrganizations":  "for operators of the installation",
-	"FindOrganizations":  "as above",
-	"TokenOrganization":  "it is how the organization that a request is from is found",
-	"fulfil":             "whoever is done something to need not be whoever asked for it",
-	"OperatorExists":     "whether anybody can operate the installation at all",
-	"CreateSetupToken":   "the link that makes the first operator belongs to no organization",
-	"SetupToken":         "as above",
-	"SpendSetupTokens":   "as above",
-	"EndSetupTokens":     "as above",
-	"ClaimResetRequests": "a job",
-	"CheckMasterKey":     "the installation has one master key",
-	"purge":              "a job",
-	"forgetAnswers":      "a job",
-	"ClaimMail":          "a job delivers the mail of all",
-	"MailDelivered":      "as above",
-	"PostponeMail":       "as above",
-	"ReleaseMail":        "as above",
-	"RetryMail":          "for operators of the installation, who have one mail server",
-	"ListMail":           "as above",
-	"MailByID":           "as above",
+	"Ping":                     "a sign of life",
+	"CreateOrganization":       "there is none yet",
+	"OrganizationByID":         "of a row that says which it belongs to",
+	"OrganizationBySlug":       "it is how the organization of a request is found",
+	"changeOrganization":       "for operators, who may be of the installation and not of the organization",
+	"SuspendOrganization":      "as above",
+	"DeleteOrganization":       "as above",
+	"OrganizationByHost":       "it is how the organization of a request is found",
+	"HostClaimed":              "whether the host of a request is one that somebody claims",
+	"ListDeletedOrganizations": "they are nobody's any more",
+	"UnerasedOrganizations":    "a job",
+	"eraseOf":                  "a job",
+	"eraseNext":                "a job",
+	"OrganizationErased":       "a job",
+	"ListOrganizations":        "for operators of the installation",
+	"OwnerExists":              "whether anybody can operate the installation at all",
+	"CreateSetupToken":         "the link that makes the first operator belongs to no organization",
+	"SetupToken":               "as above",
+	"SpendSetupTokens":         "as above",
+	"EndSetupTokens":           "as above",
+	"ClaimResetRequests":       "a job",
+	"CheckMasterKey":           "the installation has one master key",
+	"purge":                    "a job",
+	"forgetAnswers":            "a job",
+	"ClaimMail":                "a job delivers the mail of all",
+	"MailDelivered":            "as above",
+	"PostponeMail":             "as above",
+	"ReleaseMail":              "as above",
+	"RetryMail":                "for operators of the installation, who have one mail server",
+	"ListMail":                 "as above",
+	"MailByID":                 "as above",
+	"FindOrganizations":        "for operators of the installation",
+	"TokenOrganization":        "it is how the organization that a request is from is found",
+	"fulfil":                   "whoever is done something to need not be whoever asked for it",
 }
 
 // noQuestion are the exported methods with a context that ask about rows through others, or not at all.
 var noQuestion = []string{
+	"UpdateOrganization", "SetIssuerHost", "EraseOrganizations",
 	"InTx", "Tally", "Migrate", "MigrationStatus", "PendingMigrations", "Purge",
 	"ServerVersion", "MasterKeyKnown", "ClockSkew", "LosesPreparedStatements", // of the database itself, for doctor
 }
@@ -696,6 +723,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(*account, err)
 	devices, err := db.DevicesOf(ctx, f.user.ID)
 	list(devices, err)
+	hosts, err := db.ListHosts(ctx)
+	list(hosts, err)
 	add(isExceeded(db.Take(ctx, fixtureLimit, f.user.Email)), isExceeded(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)), nil)
 	return all
 }

@@ -10,7 +10,7 @@ import (
 func (db *DB) OrganizationByID(ctx context.Context, id uuid.UUID) (*Organization, error) {
 	var org Organization
 	err := db.everywhere(ctx, reading, "read organization", func(q *query) error {
-		return q.of(&org).Where("id = ?", id).Take(&org).Error
+		return q.of(&org).Where("id = ? AND deleted_at IS NULL", id).Take(&org).Error
 	})
 	if err != nil {
 		return nil, err

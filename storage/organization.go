@@ -17,6 +17,16 @@ type Organization struct {
 	SuspendedAt *time.Time     `gorm:"column:suspended_at"`
 	CreatedAt   time.Time      `gorm:"column:created_at"`
 	UpdatedAt   time.Time      `gorm:"column:updated_at"`
+
+	// IssuerHost is the host that is its issuer, and from IssuerHostNextAt on IssuerHostNext is; ask with IssuerHostAt. FormerHosts
+	// were it once.
+	IssuerHost       *string    `gorm:"column:issuer_host"`
+	IssuerHostNext   *string    `gorm:"column:issuer_host_next"`
+	IssuerHostNextAt *time.Time `gorm:"column:issuer_host_next_at"`
+	FormerHosts      []string   `gorm:"column:former_hosts;serializer:json"`
+	// DeletedAt is since when it is nowhere to be found, ErasedAt since when nothing of it is left but this row and its audit.
+	DeletedAt *time.Time `gorm:"column:deleted_at"`
+	ErasedAt  *time.Time `gorm:"column:erased_at"`
 }
 
 // TableName names the table to gorm, here and below.
@@ -34,7 +44,7 @@ func (db *DB) CreateOrganization(ctx context.Context, org *Organization) error {
 func (db *DB) OrganizationBySlug(ctx context.Context, slug string) (*Organization, error) {
 	var org Organization
 	err := db.everywhere(ctx, reading, "read organization", func(q *query) error {
-		return q.of(&org).Where("slug = ?", slug).Take(&org).Error
+		return q.of(&org).Where("slug = ? AND deleted_at IS NULL", slug).Take(&org).Error
 	})
 	if err != nil {
 		return nil, err
@@ -49,19 +59,47 @@ func (db *DB) UpdateOrganization(ctx context.Context, org *Organization) error {
 	if err != nil {
 		return fmt.Errorf("update organization: %w", err)
 	}
+	return db.changeOrganization(ctx, "update organization", org, func(q *query, at time.Time) (int64, error) {
+		g := q.of(&Organization{}).Where("id = ? AND updated_at = ? AND deleted_at IS NULL", org.ID, org.UpdatedAt).
+			UpdateColumns(map[string]any{"name": org.Name, "settings": decided, "updated_at": at})
+		return g.RowsAffected, g.Error
+	})
+}
+
+// SuspendOrganization suspends an organization, or ends its suspension, and writes down in org since when. If it is so already, that is
+// ErrSpent.
+func (db *DB) SuspendOrganization(ctx context.Context, org *Organization, suspended bool) error {
+	return db.everywhere(ctx, writing, "suspend organization", func(q *query) error {
+		since, condition := &q.now, `suspended_at IS NULL`
+		if !suspended {
+			since, condition = nil, `suspended_at IS NOT NULL`
+		}
+		at := q.now
+		if !at.After(org.UpdatedAt) {
+			at = instant(org.UpdatedAt.Add(time.Microsecond))
+		}
+		err := q.spend(`UPDATE organizations SET suspended_at = $1, updated_at = $2 WHERE id = $3 AND deleted_at IS NULL AND `+condition, since, at, org.ID)
+		if err == nil {
+			org.SuspendedAt, org.UpdatedAt = since, at
+		}
+		return err
+	})
+}
+
+// changeOrganization runs an update of an organization that was read before: if it was changed since, that is ErrConflict. UpdatedAt is
+// what two who change it at once tell one another apart by, so it never stands still.
+func (db *DB) changeOrganization(ctx context.Context, deed string, org *Organization, change func(*query, time.Time) (int64, error)) error {
 	var at time.Time
-	err = db.InTx(ctx, func(ctx context.Context) error {
-		return db.everywhere(ctx, writing, "update organization", func(q *query) error {
-			// It is what two who change it at once tell one another apart by, so it never stands still.
+	err := db.InTx(ctx, func(ctx context.Context) error {
+		return db.everywhere(ctx, writing, deed, func(q *query) error {
 			if at = q.now; !at.After(org.UpdatedAt) {
 				at = instant(org.UpdatedAt.Add(time.Microsecond))
 			}
-			g := q.of(&Organization{}).Where("id = ? AND updated_at = ?", org.ID, org.UpdatedAt).
-				UpdateColumns(map[string]any{"name": org.Name, "settings": decided, "updated_at": at})
-			if g.Error != nil || g.RowsAffected == 1 {
-				return g.Error
+			n, err := change(q, at)
+			if err != nil || n == 1 {
+				return err
 			}
-			if err := q.of(&Organization{}).Where("id = ?", org.ID).Select("id").Take(&Organization{}).Error; err != nil {
+			if err := q.of(&Organization{}).Where("id = ? AND deleted_at IS NULL", org.ID).Select("id").Take(&Organization{}).Error; err != nil {
 				return err
 			}
 			return ErrConflict
@@ -77,7 +115,7 @@ func (db *DB) UpdateOrganization(ctx context.Context, org *Organization) error {
 func (db *DB) ListOrganizations(ctx context.Context, after string, limit int) ([]Organization, error) {
 	var orgs []Organization
 	err := db.everywhere(ctx, reading, "list organizations", func(q *query) error {
-		return q.of(&Organization{}).Where("slug > ?", after).Order("slug").Limit(limited(limit)).Find(&orgs).Error
+		return q.of(&Organization{}).Where("slug > ? AND deleted_at IS NULL", after).Order("slug").Limit(limited(limit)).Find(&orgs).Error
 	})
 	return orgs, err
 }

@@ -74,14 +74,17 @@ func (db *DB) EnqueueMail(ctx context.Context, userID *uuid.UUID, message *mail.
 // Mailed is told when this process has committed mail to the outbox, so that it need not wait for its turn. It has one listener.
 func (db *DB) Mailed() <-chan struct{} { return db.mailed }
 
+// ofOrganizationsThatAct holds of rows whose organization is neither suspended nor deleted.
+const ofOrganizationsThatAct = `EXISTS (SELECT 1 FROM organizations o WHERE o.id = outbox.org_id AND o.suspended_at IS NULL AND o.deleted_at IS NULL)`
+
 // ClaimMail returns mail that is due, the oldest first, for the caller alone to deliver until then. What is neither delivered,
-// nor put off, nor given up by then is claimed again by somebody.
+// nor put off, nor given up by then is claimed again by somebody. That of a suspended organization waits.
 func (db *DB) ClaimMail(ctx context.Context, until time.Time, most int) ([]Mail, error) {
 	var claimed []Mail
 	err := db.InTx(ctx, func(ctx context.Context) error {
 		return db.everywhere(ctx, writing, "claim mail", func(q *query) (err error) {
 			claimed, err = q.readMail(`WITH due AS (SELECT id FROM outbox WHERE kind = $1 AND delivered_at IS NULL AND abandoned_at IS NULL
-					AND next_attempt_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $3)
+					AND next_attempt_at <= $2 AND (claimed_until IS NULL OR claimed_until <= $3) AND `+ofOrganizationsThatAct+`
 					ORDER BY created_at, id LIMIT $4`+db.skipLocked()+`)
 				UPDATE outbox SET claimed_until = $5, attempts = attempts + 1 WHERE id IN (SELECT id FROM due) RETURNING `+mailColumns,
 				outboxMail, q.now, q.now, most, until)

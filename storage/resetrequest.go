@@ -59,7 +59,9 @@ func (db *DB) ClaimResetRequests(ctx context.Context, until time.Time, most int)
 		return db.everywhere(ctx, writing, "claim reset requests", func(q *query) error {
 			claimed = nil
 			rows, err := q.pool.QueryContext(q.ctx, `WITH due AS (SELECT id FROM outbox WHERE kind = $1 AND delivered_at IS NULL
-					AND next_attempt_at <= $2 ORDER BY next_attempt_at LIMIT $3`+db.skipLocked()+`)
+					AND next_attempt_at <= $2
+					AND EXISTS (SELECT 1 FROM organizations o WHERE o.id = outbox.org_id AND o.deleted_at IS NULL)
+					ORDER BY next_attempt_at LIMIT $3`+db.skipLocked()+`)
 				UPDATE outbox SET next_attempt_at = $4, attempts = attempts + 1 WHERE id IN (SELECT id FROM due)
 				RETURNING id, org_id, attempts, payload`, outboxReset, q.now, most, until)
 			if err != nil {
