@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/x509"
+	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -57,6 +60,11 @@ type Config struct {
 		CAFile       string
 		Timeout      time.Duration
 		TemplatesDir string
+	}
+
+	Outbound struct {
+		Networks []string
+		CAFile   string
 	}
 
 	Log struct {
@@ -117,6 +125,42 @@ func (c *Config) DatabaseName() string {
 		return ""
 	}
 	return u.Host + u.Path // the query may hold a password as well
+}
+
+// OutboundNetworks are the networks beyond the public internet that may be asked for something.
+func (c *Config) OutboundNetworks() ([]netip.Prefix, error) {
+	networks := make([]netip.Prefix, len(c.Outbound.Networks))
+	for i, text := range c.Outbound.Networks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil || network != network.Masked() || network.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is not a network, as 10.1.0.0/16 is one", text)
+		}
+		if network.Bits() == 0 {
+			return nil, fmt.Errorf("%q is every network; name those that are meant", text)
+		}
+		networks[i] = network
+	}
+	return networks, nil
+}
+
+// OutboundAuthorities are whose certificates are believed of the servers that are asked, besides those that the machine trusts. Nil
+// is no others.
+func (c *Config) OutboundAuthorities() (*x509.CertPool, error) {
+	if c.Outbound.CAFile == "" {
+		return nil, nil
+	}
+	content, err := slurp(c.Outbound.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities that the machine trusts: %w", err)
+	}
+	if !pool.AppendCertsFromPEM([]byte(content)) {
+		return nil, fmt.Errorf("file %s holds no certificate in PEM", c.Outbound.CAFile)
+	}
+	return pool, nil
 }
 
 // LongestToken is the longest that anything signed stays valid: a key that has signed is published for at least as long.

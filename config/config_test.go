@@ -354,6 +354,11 @@ func TestAnUnsafeOrImpossibleSettingIsRefused(t *testing.T) {
 		{"KEIZER_MAIL_PORT=70000", "must be from 0 to 65535"},
 		{"KEIZER_MAIL_TIMEOUT=1h", "must be from 1s to 2m0s"},
 		{"KEIZER_MAIL_HELO=not a host", "must be the name of a host"},
+		{"KEIZER_OUTBOUND_NETWORKS=10.1.0.0/16,intranet", `"intranet" is not a network`},
+		{"KEIZER_OUTBOUND_NETWORKS=10.1.2.3/16", `"10.1.2.3/16" is not a network`},
+		{"KEIZER_OUTBOUND_NETWORKS=::ffff:10.0.0.0/104", "is not a network"},
+		{"KEIZER_OUTBOUND_NETWORKS=0.0.0.0/0", "is every network"},
+		{"KEIZER_OUTBOUND_CA_FILE=no-such-file", "file no-such-file does not exist"},
 		{"KEIZER_PASSWORD_SLOTS=-1", "must be from 0"},
 		{"KEIZER_PASSWORD_QUEUE=0", "must be from 1"},
 	} {

@@ -220,6 +220,17 @@ var keys = []Key{
 		field:   func(c *Config) any { return &c.Mail.TemplatesDir },
 	},
 	{
+		Name: "outbound.networks",
+		Meaning: "Networks beyond the public internet, as 10.1.0.0/16, whose servers Keizer may ask: providers that people sign in at, and " +
+			"applications that publish keys there. None, unless named here.",
+		field: func(c *Config) any { return &c.Outbound.Networks },
+	},
+	{
+		Name: "outbound.ca_file", Derived: "the authorities that the machine trusts",
+		Meaning: "A file of certificates (PEM) of further authorities that may vouch for those servers.",
+		field:   func(c *Config) any { return &c.Outbound.CAFile },
+	},
+	{
 		Name: "log.level", Flag: "log-level", Default: "info",
 		Meaning: "debug, info, warn or error.",
 		field:   func(c *Config) any { return &c.Log.Level },

@@ -31,6 +31,10 @@ func (c *Config) Validate() error {
 	v.database()
 	v.masterKeys()
 	v.proxies()
+	_, err := c.OutboundNetworks()
+	v.check("outbound.networks", err == nil, "%w", err)
+	_, err = c.OutboundAuthorities()
+	v.check("outbound.ca_file", err == nil, "%w", err)
 	v.lifetimes()
 	v.mail()
 

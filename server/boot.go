@@ -8,6 +8,7 @@ import (
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -29,6 +30,8 @@ type House struct {
 	Composer  *mail.Composer
 	Operators *manage.Operators
 	People    *people.People
+	// Outbound is what may be asked of other servers.
+	Outbound outbound.Options
 	// Applied is how many migrations Boot has applied.
 	Applied int
 
@@ -62,6 +65,9 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	if err := h.DB.CheckMasterKey(ctx); err != nil {
 		return fmt.Errorf("check the master key: %w", err)
 	}
+	if h.Outbound, err = outboundOf(h.Cfg); err != nil {
+		return err
+	}
 	h.Keys = keys.New(h.DB, keys.Options{})
 	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
 	if h.Composer, err = mail.NewComposer(h.Cfg.Mail.TemplatesDir); err != nil {
@@ -77,6 +83,19 @@ func (h *House) furnish(ctx context.Context) (err error) {
 		}
 	}
 	return nil
+}
+
+// outboundOf is what the configuration lets be asked of other servers. In development that includes programs on this machine.
+func outboundOf(cfg *config.Config) (outbound.Options, error) {
+	networks, err := cfg.OutboundNetworks()
+	if err != nil {
+		return outbound.Options{}, fmt.Errorf("outbound.networks: %w", err)
+	}
+	authorities, err := cfg.OutboundAuthorities()
+	if err != nil {
+		return outbound.Options{}, fmt.Errorf("outbound.ca_file: %w", err)
+	}
+	return outbound.Options{AllowLoopback: cfg.Development(), Networks: networks, RootCAs: authorities}, nil
 }
 
 func (h *House) migrate(ctx context.Context) (int, error) {

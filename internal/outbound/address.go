@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -74,11 +75,22 @@ func Public(address netip.Addr) bool {
 // CheckURL says what is wrong with an address that somebody wants fetched, before anything is fetched from it. It is for the
 // moment of registration: it resolves no names, and does not replace the guard.
 func CheckURL(raw string, allowLoopback bool) error {
-	_, err := parse(raw, allowLoopback)
+	return Options{AllowLoopback: allowLoopback}.CheckURL(raw)
+}
+
+// CheckURL is CheckURL for a process that may fetch from further networks.
+func (o Options) CheckURL(raw string) error {
+	_, err := o.parse(raw)
 	return err
 }
 
-func parse(raw string, allowLoopback bool) (*url.URL, error) {
+// named reports whether an address is of a network that the operator has named.
+func (o Options) named(address netip.Addr) bool {
+	address = address.Unmap()
+	return slices.ContainsFunc(o.Networks, func(network netip.Prefix) bool { return network.Contains(address) })
+}
+
+func (o Options) parse(raw string) (*url.URL, error) {
 	if len(raw) > maxURL {
 		return nil, errors.New("it is too long")
 	}
@@ -99,7 +111,9 @@ func parse(raw string, allowLoopback bool) (*url.URL, error) {
 	}
 	host := u.Hostname()
 	address, notLiteral := netip.ParseAddr(host)
-	local := allowLoopback && (host == "localhost" || (notLiteral == nil && address.Unmap().IsLoopback()))
+	local := o.AllowLoopback && (host == "localhost" || (notLiteral == nil && address.Unmap().IsLoopback()))
+	// A name may be one of a network that the operator has named; the guard sees where it leads.
+	within := len(o.Networks) > 0 && notLiteral != nil && host != "localhost" || notLiteral == nil && o.named(address)
 	switch {
 	case u.Scheme == "https":
 	case u.Scheme == "http" && local:
@@ -107,10 +121,10 @@ func parse(raw string, allowLoopback bool) (*url.URL, error) {
 		return nil, errors.New("it must be an https address")
 	}
 	if notLiteral != nil {
-		if err := checkName(host, local); err != nil {
+		if err := checkName(host, local, within); err != nil {
 			return nil, err
 		}
-	} else if !local && !Public(address) {
+	} else if !local && !within && !Public(address) {
 		return nil, errors.New("it is not an address of the public internet")
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
@@ -118,7 +132,7 @@ func parse(raw string, allowLoopback bool) (*url.URL, error) {
 		if err != nil || n == 0 {
 			return nil, errors.New("its port is none")
 		}
-		if !local && !portAllowed(uint16(n)) {
+		if !local && !within && !portAllowed(uint16(n)) {
 			return nil, errors.New("its port must be 443 or 8443")
 		}
 	}
@@ -127,7 +141,7 @@ func parse(raw string, allowLoopback bool) (*url.URL, error) {
 
 // checkName refuses what resolvers may take for an address in a form of its own: "127.1", "0x7f.1", "2130706433" end in
 // something that begins with a digit, as no top-level domain does; a final dot makes one host look like two.
-func checkName(host string, local bool) error {
+func checkName(host string, local, within bool) error {
 	if len(host) > 253 {
 		return errors.New("its host name is too long")
 	}
@@ -146,7 +160,7 @@ func checkName(host string, local bool) error {
 	if '0' <= last[0] && last[0] <= '9' { // WHATWG URL §3.5
 		return errors.New("its host name ends in a number")
 	}
-	if !local && (len(labels) == 1 || strings.EqualFold(last, "localhost")) {
+	if !local && (len(labels) == 1 && !within || strings.EqualFold(last, "localhost")) {
 		return errors.New("its host is not one of the public internet")
 	}
 	return nil

@@ -43,6 +43,8 @@ func Cause(err error) error {
 type Options struct {
 	// AllowLoopback lets addresses of this machine be fetched, on any port and without TLS. It is for development and tests.
 	AllowLoopback bool
+	// Networks are those beyond the public internet that may be spoken to all the same, on any port: the operator has named them.
+	Networks []netip.Prefix
 	// RootCAs are whose certificates are believed; nil means the system's.
 	RootCAs *x509.CertPool
 	// Timeout is DefaultTimeout if zero.
@@ -51,9 +53,8 @@ type Options struct {
 
 // A Client fetches. It is safe for concurrent use.
 type Client struct {
-	http          http.Client
-	timeout       time.Duration
-	allowLoopback bool
+	http http.Client
+	may  Options
 }
 
 // New returns a client.
@@ -64,7 +65,7 @@ func newClient(o Options, resolver *net.Resolver) *Client {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	c := &Client{timeout: o.Timeout, allowLoopback: o.AllowLoopback}
+	c := &Client{may: o}
 	dialer := &net.Dialer{
 		Timeout:   o.Timeout,
 		KeepAlive: -1,
@@ -98,7 +99,7 @@ func (c *Client) guard(network, address string) error {
 	if err != nil {
 		return fmt.Errorf("parse address: %w", err)
 	}
-	if c.allowLoopback && target.Addr().Unmap().IsLoopback() {
+	if c.may.AllowLoopback && target.Addr().Unmap().IsLoopback() || c.may.named(target.Addr()) {
 		return nil
 	}
 	if !Public(target.Addr()) {
@@ -113,11 +114,11 @@ func (c *Client) guard(network, address string) error {
 // Get returns the body at an address, if it is answered with 200 and the body has no more than limit bytes. Every error is
 // an ErrFetch.
 func (c *Client) Get(ctx context.Context, address, accept string, limit int64) ([]byte, error) {
-	u, err := parse(address, c.allowLoopback)
+	u, err := c.may.parse(address)
 	if err != nil {
 		return nil, fail("address: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.may.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
@@ -141,6 +142,9 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 		return nil, fail("answer of %d bytes is longer than %d", response.ContentLength, limit)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	if err == nil {
+		err = ctx.Err() // a server that sees us leave may end its answer in order before we are gone
+	}
 	if err != nil {
 		return nil, fail("read answer: %w", err)
 	}
@@ -148,4 +152,53 @@ func (c *Client) Get(ctx context.Context, address, accept string, limit int64) (
 		return nil, fail("answer is longer than %d bytes", limit)
 	}
 	return body, nil
+}
+
+// HTTP returns the client for a library that makes requests of its own: each is guarded as those of Get are, and of no answer is
+// more than limit bytes read. Its errors name addresses, and are for the operator's log.
+func (c *Client) HTTP(limit int64) *http.Client {
+	return &http.Client{Transport: bounded{c, limit}, Timeout: c.may.Timeout, CheckRedirect: c.http.CheckRedirect}
+}
+
+// bounded is the guarded transport, which reads no answer without end.
+type bounded struct {
+	client *Client
+	limit  int64
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, err := b.client.may.parse(r.URL.String()); err != nil {
+		return nil, fmt.Errorf("address: %w", err)
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept-Encoding", "identity")
+	r.Header.Set("User-Agent", "Keizer")
+	response, err := b.client.http.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		_ = response.Body.Close()
+		return nil, errors.New("answered in an encoding that was not asked for")
+	}
+	response.Body = &cut{response.Body, b.limit}
+	return response, nil
+}
+
+// cut is a body that fails when it goes on for too long.
+type cut struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader.
+func (c *cut) Read(p []byte) (int, error) {
+	if c.left >= 0 {
+		n, err := c.ReadCloser.Read(p[:min(int64(len(p)), c.left+1)])
+		if c.left -= int64(n); c.left >= 0 {
+			return n, err
+		}
+	}
+	return 0, errors.New("the answer is too long")
 }

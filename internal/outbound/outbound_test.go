@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -157,6 +158,100 @@ func TestWhateverGoesWrongIsToldInTheSameWords(t *testing.T) {
 	}
 	if _, err := New(Options{RootCAs: roots}).Get(t.Context(), server.URL+"/good", "", 100); !errors.Is(err, ErrFetch) {
 		t.Errorf("this machine is spoken to: %v", err)
+	}
+}
+
+// A network that the operator has named is spoken to, over TLS, and no other comes with it.
+func TestANetworkThatIsNamedIsSpokenToAndNoOther(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Write([]byte("good"))
+	}))
+	defer server.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	_, port, _ := net.SplitHostPort(server.Listener.Addr().String())
+	here := Options{RootCAs: roots, Networks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Timeout: time.Second}
+	elsewhere := here
+	elsewhere.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}
+
+	names := nameServer(t, func() [4]byte { return [4]byte{127, 0, 0, 1} })
+	for _, address := range []string{server.URL, "https://example.com:" + port} { // the certificate is for both
+		if body, err := newClient(here, names).Get(t.Context(), address, "", 10); err != nil || string(body) != "good" {
+			t.Errorf("%s: %q, %v", address, body, Cause(err))
+		}
+	}
+	before := asked.Load()
+	for _, o := range []Options{elsewhere, {RootCAs: roots, Timeout: time.Second}} {
+		for _, address := range []string{server.URL, "https://example.com:" + port, "https://[::ffff:127.0.0.1]:" + port} {
+			if _, err := newClient(o, names).Get(t.Context(), address, "", 10); !errors.Is(err, ErrFetch) {
+				t.Errorf("%s beside %v: %v", address, o.Networks, err)
+			}
+		}
+	}
+	if asked.Load() != before {
+		t.Error("somebody was asked")
+	}
+	for address, fine := range map[string]bool{
+		"https://10.1.2.3/": true, "https://10.1.2.3:9443/": true, "https://[fd12::1]:8080/": true, "https://[::ffff:10.1.2.3]/": true, "https://idp/": true,
+		"https://idp.corp.example:8080/": true,
+		"http://10.1.2.3/":               false, "https://10.2.2.3/": false, "https://127.0.0.1/": false, "https://169.254.169.254/": false, "https://localhost/": false,
+		"https://a.localhost/": false, "https://127.1/": false, "https://0x7f.1/": false, "https://8.8.8.8:22/": false, "https://u@idp/": false,
+	} {
+		if err := elsewhere.CheckURL(address); (err == nil) != fine {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// What a library asks for is guarded as what Get asks for is.
+func TestALibraryIsGuardedToo(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/redirect":
+			http.Redirect(w, r, "/good", http.StatusFound)
+		case "/long":
+			w.Write(make([]byte, 101))
+		case "/packed":
+			w.Header().Set("Content-Encoding", "gzip")
+		case "/silent":
+			io.Copy(io.Discard, r.Body) // or it would not be seen that nobody waits any more
+			<-r.Context().Done()
+		case "/echo":
+			body, _ := io.ReadAll(r.Body)
+			fmt.Fprintf(w, "%s %s %s %s", r.Method, r.Header.Get("Accept-Encoding"), r.Header.Get("Authorization"), body)
+		}
+	}))
+	defer server.Close()
+	library := New(Options{AllowLoopback: true, Timeout: 300 * time.Millisecond}).HTTP(100)
+	ask := func(client *http.Client, address string) (string, error) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader("form"))
+		if err != nil {
+			return "", err
+		}
+		request.Header.Set("Authorization", "Bearer x")
+		response, err := client.Do(request)
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = errors.New(response.Status)
+		}
+		return string(body), err
+	}
+	if body, err := ask(library, server.URL+"/echo"); err != nil || body != "POST identity Bearer x form" {
+		t.Errorf("%q, %v", body, err)
+	}
+	for _, address := range append([]string{server.URL + "/redirect", server.URL + "/long", server.URL + "/packed", server.URL + "/silent"}, refusedURLs...) {
+		if body, err := ask(library, address); err == nil {
+			t.Errorf("%s: %q", address, body)
+		}
+	}
+	if _, err := ask(New(Options{Timeout: time.Second}).HTTP(100), server.URL+"/echo"); err == nil {
+		t.Error("this machine is spoken to")
 	}
 }
 
