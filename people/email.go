@@ -76,7 +76,7 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 		{throttle.MailAddress, "person " + userID.String()},  // whose present address is written to as well
 		{throttle.MailAddress, "e-mail change " + canonical}, // apart from the letters that only who has an account there gets
 	} {
-		if err := p.db.Take(ctx, taken.limit, taken.subject); err != nil {
+		if err := p.take(ctx, who, taken.limit, taken.subject, byUser(userID), userID.String()); err != nil {
 			return err
 		}
 	}

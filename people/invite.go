@@ -26,7 +26,7 @@ func (p *People) OpenInvitation(ctx context.Context, who visitor.Visitor, token 
 		return nil, ErrSignUpClosed
 	}
 	network := throttle.Network(who.Address)
-	if err := p.db.Take(ctx, throttle.LinkNetwork, network); err != nil {
+	if err := p.take(ctx, who, throttle.LinkNetwork, network, Anonymous, ""); err != nil {
 		return nil, err
 	}
 	if !secret.Valid(secret.Verification, token) {
@@ -61,6 +61,9 @@ func (p *People) AcceptInvitation(ctx context.Context, who visitor.Visitor, toke
 		newcomer.Name = invitation.FullName
 	}
 	if err := newcomer.check(org, invitation.Email); err != nil {
+		return nil, err
+	}
+	if err := p.countLinkName(ctx, who, newcomer.Username, invitation.ID); err != nil {
 		return nil, err
 	}
 	hash, err := p.hasher.Hash(ctx, newcomer.Password.Reveal())

@@ -36,7 +36,7 @@ func dead(err error) error {
 // token looks up what a link holds. One that opens nothing counts against the network that it is tried from.
 func (p *People) token(ctx context.Context, who visitor.Visitor, text, kind string) (*storage.VerificationToken, error) {
 	network := throttle.Network(who.Address)
-	if err := p.db.Take(ctx, throttle.LinkNetwork, network); err != nil {
+	if err := p.take(ctx, who, throttle.LinkNetwork, network, Anonymous, ""); err != nil {
 		return nil, err
 	}
 	if !secret.Valid(secret.Verification, text) {

@@ -7,12 +7,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -95,6 +99,15 @@ func newPassword(field string, text secret.Text, about ...string) error {
 func mayHave(decided *settings.Settings, canonical string) bool {
 	at := strings.LastIndexByte(canonical, '@')
 	return len(decided.SignUp.Domains) == 0 || slices.Contains(decided.SignUp.Domains, canonical[at+1:])
+}
+
+// countLinkName counts that whoever holds a link asks for a user name. Whether somebody has it already has to be told, and the link
+// would otherwise be good for asking of any number of names (S-196).
+func (p *People) countLinkName(ctx context.Context, who visitor.Visitor, username string, link uuid.UUID) error {
+	if username == "" {
+		return nil
+	}
+	return p.take(ctx, who, throttle.NamesPerson, "link "+link.String(), Anonymous, "")
 }
 
 // usernameFree reports whether nobody has a user name; the empty one is everybody's.

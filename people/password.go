@@ -102,27 +102,14 @@ func (p *People) RefuseSignIn(ctx context.Context, who visitor.Visitor, a Attemp
 	return ErrRefused
 }
 
-// limitReached writes down that a limit was reached, and returns what the visitor is told. It is written once in a while: a
-// stranger who goes on would fill the audit (S-282).
+// limitReached writes down that a limit was reached, and returns what the visitor is told.
 func (p *People) limitReached(ctx context.Context, who visitor.Visitor, a Attempt, user *storage.User, count *signInCount, answer error, limit string,
 ) error {
-	var again *throttle.Exceeded
-	err := p.db.Take(ctx, throttle.Notice(limit), count.subject(limit))
-	if errors.As(err, &again) {
-		return answer
-	}
-	if err != nil {
-		return err
-	}
 	facts, target, err := p.told(ctx, a, user)
 	if err != nil {
 		return err
 	}
-	facts["limit"] = limit
-	if err := p.audit(ctx, who, Anonymous, "limit.reached", target, facts); err != nil {
-		return err
-	}
-	return answer
+	return p.reached(ctx, who, limit, count.subject(limit), Anonymous, target, facts, answer)
 }
 
 // told is what the audit is told of an attempt.

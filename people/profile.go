@@ -194,7 +194,7 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 	if err := wanted.check(org); err != nil {
 		return err
 	}
-	if err := p.countName(ctx, userID, wanted.Username); err != nil {
+	if err := p.countName(ctx, who, userID, wanted.Username); err != nil {
 		return err
 	}
 	err = p.db.InTx(ctx, func(ctx context.Context) error {
@@ -225,7 +225,7 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 }
 
 // countName counts that a person asks for a user name that is not a spelling of their own.
-func (p *People) countName(ctx context.Context, userID uuid.UUID, wanted string) error {
+func (p *People) countName(ctx context.Context, who visitor.Visitor, userID uuid.UUID, wanted string) error {
 	user, err := p.db.User(ctx, userID)
 	if err != nil {
 		return fmt.Errorf("change profile: %w", err)
@@ -234,5 +234,5 @@ func (p *People) countName(ctx context.Context, userID uuid.UUID, wanted string)
 	if wanted == "" || err != nil || user.UsernameCanonical != nil && *user.UsernameCanonical == name {
 		return nil //nolint:nilerr // what is none is refused elsewhere
 	}
-	return p.db.Take(ctx, throttle.NamesPerson, userID.String())
+	return p.take(ctx, who, throttle.NamesPerson, userID.String(), byUser(userID), userID.String())
 }

@@ -33,7 +33,7 @@ func (p *People) Forgot(ctx context.Context, who visitor.Visitor, login, interac
 	case len(login) > maxLogin:
 		return &Invalid{FieldLogin, "forgot.long_login"}
 	}
-	if err := p.db.Take(ctx, throttle.MailNetwork, throttle.Network(who.Address)); err != nil {
+	if err := p.takeFrom(ctx, who, throttle.MailNetwork, throttle.MailOrganization); err != nil {
 		return err
 	}
 	shown, err := p.shown(ctx, login)
@@ -73,12 +73,13 @@ func (p *People) AnswerResetRequest(ctx context.Context, request *storage.ResetR
 	if user == nil || !user.IsActive || user.EmailCanonical == nil {
 		return p.endRequest(ctx, request)
 	}
-	silent, err := p.full(ctx, throttle.MailAddress, *user.EmailCanonical)
+	err = p.take(ctx, who, throttle.MailAddress, *user.EmailCanonical, Anonymous, user.ID.String())
+	var exceeded *throttle.Exceeded
+	if errors.As(err, &exceeded) {
+		return p.endRequest(ctx, request) // and nobody is told
+	}
 	if err != nil {
 		return fmt.Errorf("answer a reset request: %w", err)
-	}
-	if silent {
-		return p.endRequest(ctx, request)
 	}
 	token, row, err := p.linkFor(user, storage.PasswordReset, request.Interaction, resetLife)
 	if err != nil {
@@ -104,20 +105,15 @@ func (p *People) AnswerResetRequest(ctx context.Context, request *storage.ResetR
 		}
 		return p.audit(ctx, who, Anonymous, "user.password_reset_sent", user.ID.String(), nil)
 	})
-	if err != nil && !errors.Is(err, storage.ErrSpent) { // somebody else has answered it
-		return fmt.Errorf("answer a reset request: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
-}
-
-// full takes one of a limit that is not told of, and reports whether there was none.
-func (p *People) full(ctx context.Context, limit throttle.Limit, subject string) (bool, error) {
-	err := p.db.Take(ctx, limit, subject)
-	var exceeded *throttle.Exceeded
-	if errors.As(err, &exceeded) {
-		return true, nil
+	// No letter was written, so none is counted: what is answered again and again, for whatever reason, is answered in the end.
+	err = errors.Join(err, p.db.GiveBack(ctx, throttle.MailAddress, *user.EmailCanonical))
+	if errors.Is(err, storage.ErrSpent) { // somebody else has answered it
+		return nil
 	}
-	return false, err
+	return fmt.Errorf("answer a reset request: %w", err)
 }
 
 func (p *People) endRequest(ctx context.Context, request *storage.ResetRequest) error {

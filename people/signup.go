@@ -66,7 +66,7 @@ func (p *People) BeginSignUp(ctx context.Context, who visitor.Visitor, form Sign
 		return "", err
 	}
 	// Whether a user name is free has to be told, and only to who could have it: this bounds how many one can ask for.
-	if err := p.db.Take(ctx, throttle.SignUpNetwork, throttle.Network(who.Address)); err != nil {
+	if err := p.takeFrom(ctx, who, throttle.SignUpNetwork, throttle.SignUpOrganization); err != nil {
 		return "", err
 	}
 	free, err := p.usernameFree(ctx, form.Username)
@@ -126,7 +126,7 @@ const purposeSignUpCode = "sign-up code"
 // sendPending stores a sign-up under a new link and code, in place of those before, and writes the letter.
 func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical string, row *storage.VerificationToken, data pending) error {
 	// What is counted is apart from other letters to the address, which only somebody with an account gets.
-	if err := p.db.Take(ctx, throttle.MailAddress, "sign-up "+canonical); err != nil {
+	if err := p.take(ctx, who, throttle.MailAddress, "sign-up "+canonical, Anonymous, ""); err != nil {
 		return err
 	}
 	token, code := secret.New(secret.Verification), newCode()
@@ -226,7 +226,7 @@ func (p *People) ResendSignUp(ctx context.Context, who visitor.Visitor, browser 
 	if err != nil {
 		return fmt.Errorf("send another letter: %w", err)
 	}
-	if err := p.db.Take(ctx, throttle.MailNetwork, throttle.Network(who.Address)); err != nil {
+	if err := p.takeFrom(ctx, who, throttle.MailNetwork, throttle.MailOrganization); err != nil {
 		return err
 	}
 	next := &storage.VerificationToken{Subject: row.Subject, Attempts: row.Attempts}
@@ -250,7 +250,7 @@ func (p *People) CompleteByCode(ctx context.Context, who visitor.Visitor, browse
 		return nil, &Invalid{FieldCode, "verify.no_code"}
 	}
 	network := throttle.Network(who.Address)
-	if err := p.db.Take(ctx, throttle.LinkNetwork, network); err != nil {
+	if err := p.take(ctx, who, throttle.LinkNetwork, network, Anonymous, ""); err != nil {
 		return nil, err
 	}
 	// The guess counts before it is looked at, and in no transaction that a refusal would undo.

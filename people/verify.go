@@ -58,7 +58,7 @@ func (p *People) SendVerification(ctx context.Context, who visitor.Visitor, user
 	if user.IsVerified || user.EmailCanonical == nil {
 		return nil
 	}
-	if err := p.db.Take(ctx, throttle.MailAddress, *user.EmailCanonical); err != nil {
+	if err := p.take(ctx, who, throttle.MailAddress, *user.EmailCanonical, byUser(user.ID), user.ID.String()); err != nil {
 		return err
 	}
 	token, row, err := p.linkFor(user, storage.EmailVerification, "", verificationLife)
@@ -168,6 +168,9 @@ func (p *People) Verify(ctx context.Context, who visitor.Visitor, token, browser
 		}
 		newcomer.tidy(org.Decided())
 		if err := newcomer.check(org, data.Email); err != nil {
+			return nil, err
+		}
+		if err := p.countLinkName(ctx, who, newcomer.Username, row.ID); err != nil {
 			return nil, err
 		}
 		if data.Hash, err = p.hasher.Hash(ctx, newcomer.Password.Reveal()); err != nil {

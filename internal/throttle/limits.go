@@ -22,14 +22,19 @@ var (
 	CodesPerson = Limit{Name: "codes_person", Burst: 3, Per: time.Hour}
 )
 
-// Mail that a stranger can ask for, to an address and from a network; and accounts that one can ask for.
+// Mail that a stranger can ask for, to an address, from a network, and in an organization; and accounts that one can ask for.
 var (
-	MailAddress   = Limit{Name: "mail_address", Burst: 3, Per: time.Hour}
-	MailNetwork   = Limit{Name: "mail_network", Burst: 20, Per: time.Hour}
-	SignUpNetwork = Limit{Name: "sign_up_network", Burst: 5, Per: time.Hour}
+	MailAddress      = Limit{Name: "mail_address", Burst: 3, Per: time.Hour}
+	MailNetwork      = Limit{Name: "mail_network", Burst: 20, Per: time.Hour}
+	MailOrganization = Limit{Name: "mail_organization", Burst: 500, Per: 5 * time.Minute}
+	SignUpNetwork    = Limit{Name: "sign_up_network", Burst: 5, Per: time.Hour}
+	// SignUpOrganization is apart from MailOrganization, so that whoever makes accounts in great numbers keeps nobody from recovering
+	// theirs.
+	SignUpOrganization = Limit{Name: "sign_up_organization", Burst: 300, Per: 10 * time.Minute}
 )
 
-// NamesPerson is how many user names a person may ask for: whether somebody has one cannot be kept from who could have it.
+// NamesPerson is how many user names a person, or whoever holds a link to make an account with, may ask for: whether somebody has one
+// cannot be kept from who could have it.
 var NamesPerson = Limit{Name: "names_person", Burst: 10, Per: time.Hour}
 
 // LinkNetwork is how many links and codes that open nothing may be tried from a network.

@@ -62,8 +62,8 @@ func TestAnAccountIsTriedTenTimesInAQuarterOfAnHourAtTheMost(t *testing.T) {
 func TestEveryLimitHasANameOfItsOwn(t *testing.T) {
 	names := []string{SignInStrange.Name}
 	for _, l := range []Limit{
-		SignInDevice, SignInNetwork, SignInOrganization, FactorPerson, CodesPerson, MailAddress, MailNetwork, SignUpNetwork, LinkNetwork, NamesPerson,
-		ClientNetwork, Notice(SignInStrange.Name),
+		SignInDevice, SignInNetwork, SignInOrganization, FactorPerson, CodesPerson, MailAddress, MailNetwork, MailOrganization, SignUpNetwork,
+		SignUpOrganization, LinkNetwork, NamesPerson, ClientNetwork, Notice(SignInStrange.Name),
 	} {
 		if slices.Contains(names, l.Name) || l.Burst <= 0 || l.Per <= 0 {
 			t.Errorf("%+v", l)
