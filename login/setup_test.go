@@ -58,7 +58,7 @@ func TestTheSetupLinkMakesTheFirstOperatorAndSignsThemIn(t *testing.T) {
 		if got := g.open("/whoami").Body; !strings.HasSuffix(got, "ada@example.com") {
 			t.Errorf("signed in as %q", got)
 		}
-		if exists, err := r.db.OperatorExists(ctx); err != nil || !exists {
+		if exists, err := r.db.OwnerExists(ctx); err != nil || !exists {
 			t.Errorf("there is an operator: %v, %v", exists, err)
 		}
 		ada, err := r.db.UserByLogin(ctx, "ada")
@@ -163,7 +163,7 @@ func TestASetupFromElsewhereIsRefused(t *testing.T) {
 	if answer := g.post(link, form, "Sec-Fetch-Site", "cross-site"); answer.status != http.StatusForbidden {
 		t.Errorf("from another site: %d", answer.status)
 	}
-	if exists, err := r.db.OperatorExists(ctx); err != nil || exists {
+	if exists, err := r.db.OwnerExists(ctx); err != nil || exists {
 		t.Errorf("there is an operator: %v, %v", exists, err)
 	}
 }

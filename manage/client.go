@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -65,6 +66,9 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	}
 	client := &storage.Client{ClientID: clientID}
 	spec.apply(client)
+	if err := mayRegister(ctx, client.Scopes); err != nil {
+		return nil, "", err
+	}
 	made := giveSecret(client)
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
 		row := *client // of a transaction that is tried twice the second must not find what the first wrote
@@ -81,6 +85,12 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		return nil, "", during("create client", err)
 	}
 	return client, made, nil
+}
+
+// mayRegister refuses clients that may ask for more of Keizer than the actor holds. Whoever has such a client's secret, or has
+// written down where its tokens are sent, has what it has: so it is asked of every change to one.
+func mayRegister(ctx context.Context, scopes []string) error {
+	return mayGive(ctx, slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return !permission.Known(scope) })...)
 }
 
 // newClientID returns 24 characters that are easily read aloud and double-clicked: 120 random bits in lower-case base 32.
@@ -208,8 +218,14 @@ func (o *Operators) changeClient(
 			if client, err = o.db.Client(ctx, clientID); err != nil {
 				return err
 			}
+			if err := mayRegister(ctx, client.Scopes); err != nil {
+				return err
+			}
 			details, err := change(client)
 			if err != nil {
+				return err
+			}
+			if err := mayRegister(ctx, client.Scopes); err != nil {
 				return err
 			}
 			if err := o.db.UpdateClient(ctx, client); err != nil {
@@ -257,13 +273,20 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 // DeleteClient removes a client of the organization and everything that was given to it.
 func (o *Operators) DeleteClient(ctx context.Context, clientID string) error {
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
+		client, err := o.db.Client(ctx, clientID)
+		if err != nil {
+			return err
+		}
+		if err := mayRegister(ctx, client.Scopes); err != nil {
+			return err
+		}
 		if err := o.db.DeleteClient(ctx, clientID); err != nil {
 			return err
 		}
 		return o.audit(ctx, "client.deleted", clientID, nil)
 	})
 	if err != nil {
-		return fmt.Errorf("delete client: %w", err)
+		return during("delete client", err)
 	}
 	return nil
 }

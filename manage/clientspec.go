@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/redirect"
 	"github.com/keizer-auth/keizer/internal/strictjson"
@@ -277,6 +278,11 @@ func (s ClientSpec) checkRedirects(c *complaints) {
 
 func (s ClientSpec) checkScopes(c *complaints) {
 	each(c, "scope", s.Scopes(), maxScopes, checkScope)
+	for _, scope := range s.Scopes() {
+		if permission.Reserved(scope) && !permission.Known(scope) {
+			c.add("scope", "%q: names that begin with %s are kept for Keizer itself, and this is none of them", scope, permission.Prefix)
+		}
+	}
 	if slices.Contains(s.GrantTypes, GrantCode) {
 		return
 	}

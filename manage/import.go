@@ -15,6 +15,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -191,22 +192,25 @@ func (i *importing) check(ctx context.Context, n *newcomer) (err error) {
 	return i.once(n)
 }
 
-// knowRole looks whether the organization has a role. The operators' is always there.
+// knowRole looks whether the organization has a role. The system roles are always there.
 func (i *importing) knowRole(ctx context.Context, c *complaints, name string) error {
-	if _, ok := i.roles[name]; ok || name == storage.OperatorRole {
+	if _, ok := i.roles[name]; ok || permission.IsSystemRole(name) {
 		return nil
 	}
 	if err := profile.Name(name); err != nil {
 		c.check("roles", err)
 		return nil
 	}
-	role, err := i.operators.db.RoleByName(ctx, name)
+	role, err := i.operators.RoleNamed(ctx, name)
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		c.check("roles", noRole(name))
 	case err != nil:
 		return fmt.Errorf("import users: %w", err)
 	default:
+		if err := mayGive(ctx, role.Permissions...); err != nil {
+			return err
+		}
 		i.roles[name] = role.ID
 	}
 	return nil
@@ -315,10 +319,10 @@ func (i *importing) try(ctx context.Context, batch []*newcomer) error {
 			return i.commit(ctx, plans)
 		})
 		if err != nil {
-			if inTheWay(err) || len(Complaints(err)) > 0 {
+			if inTheWay(err) {
 				return err
 			}
-			return fmt.Errorf("import users: %w", err)
+			return during("import users", err)
 		}
 	}
 	for _, p := range plans {
@@ -401,7 +405,7 @@ func taken(p *plan, sameEmail, sameName *storage.User) error {
 
 // compare decides what becomes of somebody who is there.
 func (i *importing) compare(p *plan, roles []string) {
-	for _, name := range p.record.Roles {
+	for _, name := range rolesNamed(p.record.Roles) {
 		if !slices.Contains(roles, name) {
 			p.missing = append(p.missing, name)
 		}
@@ -485,7 +489,7 @@ func (i *importing) commit(ctx context.Context, plans []*plan) error {
 		row := p.row()
 		rows = append(rows, row)
 		events = append(events, eventOf(ctx, "user.created", row.ID.String(), map[string]any{
-			"imported": true, "roles": p.record.Roles, "verified": row.IsVerified,
+			"imported": true, "roles": rolesNamed(p.record.Roles), "verified": row.IsVerified,
 		}))
 		p.user = row
 	}
@@ -536,12 +540,15 @@ func (p *plan) row() *storage.User {
 	return row
 }
 
-// update makes somebody who is there what the line says. The last operator stays active, and that is found before anything of the
+// update makes somebody who is there what the line says. The last owner stays active, and that is found before anything of the
 // line is written.
 func (i *importing) update(ctx context.Context, p *plan) error {
 	o := i.operators
 	user, err := o.db.LockUser(ctx, p.user.ID)
 	if err != nil {
+		return err
+	}
+	if err := o.mayActOn(ctx, p.user.ID); err != nil {
 		return err
 	}
 	var changed []string

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -65,7 +66,7 @@ func TestPeopleAreImportedOnceHoweverOften(t *testing.T) {
 		roles, err := o.db.RoleNames(ctx, []uuid.UUID{alice.ID})
 		must(t, err)
 		if alice.ID.String() != id || alice.Email != "Alice@Example.com" || !alice.IsVerified || !alice.IsActive || *alice.FullName != "Alice Doe" || alice.Metadata["badge"] != 7.0 ||
-			!alice.CreatedAt.Equal(time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)) || !slices.Equal(roles[alice.ID], []string{"editor", "operator"}) {
+			!alice.CreatedAt.Equal(time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)) || !slices.Equal(roles[alice.ID], []string{"editor", "owner"}) {
 			t.Errorf("%+v, %v", alice, roles)
 		}
 		hasher := password.New(password.Options{Slots: 2, Queue: 10, Wait: time.Minute})
@@ -143,7 +144,7 @@ func TestWhatIsWrongWithAFileIsSaidLineByLine(t *testing.T) {
 func TestWhoIsThereAlreadyBecomesWhatTheFileSaysOnlyWhereThatIsWanted(t *testing.T) {
 	each(t, func(t *testing.T, o, other replica) {
 		ctx := o.organization(t, "acme")
-		alice, bob := o.person(t, ctx, "alice", storage.OperatorRole), o.person(t, ctx, "bob")
+		alice, bob := o.person(t, ctx, "alice", permission.Owner), o.person(t, ctx, "bob")
 		must(t, o.db.SetPasswordHash(ctx, alice.ID, "hers"))
 		session := o.session(t, ctx, bob)
 		lines := []string{

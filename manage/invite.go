@@ -33,7 +33,7 @@ type NewInvitation struct {
 	Inviter string
 	// Language is what the letter is written in, as a BCP 47 tag.
 	Language string
-	// Roles are names of roles that the organization has. It always has "operator".
+	// Roles are names of roles that the organization has: the system roles always, of which owner may be called operator.
 	Roles []string
 	// ExpiresIn is how long the invitation works; 0 is DefaultInvitationLife.
 	ExpiresIn time.Duration
@@ -96,7 +96,7 @@ func (o *Operators) Invite(ctx context.Context, wanted NewInvitation) (*storage.
 		if err := o.post(ctx, nil, letter); err != nil {
 			return err
 		}
-		return o.audit(ctx, "invitation.created", made.ID.String(), map[string]any{"email": wanted.Email, "roles": wanted.Roles})
+		return o.audit(ctx, "invitation.created", made.ID.String(), map[string]any{"email": wanted.Email, "roles": rolesNamed(wanted.Roles)})
 	})
 	if err != nil {
 		return nil, "", during("invite", err)

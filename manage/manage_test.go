@@ -110,7 +110,7 @@ func TestAnOrganizationBeginsWithKeysAndARoleForItsOperators(t *testing.T) {
 		if len(rows) != 3 {
 			t.Errorf("%d keys", len(rows))
 		}
-		role, err := o.db.RoleByName(ctx, "operator")
+		role, err := o.db.RoleByName(ctx, "owner")
 		if err != nil || !role.IsSystemRole {
 			t.Errorf("%+v, %v", role, err)
 		}
@@ -165,7 +165,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 			t.Error("the password is not hashed")
 		}
 		roles, err := o.db.RolesOf(ctx, alice.ID)
-		if err != nil || len(roles) != 1 || roles[0].Name != "operator" {
+		if err != nil || len(roles) != 1 || roles[0].Name != "owner" {
 			t.Errorf("%v, %v", roles, err)
 		}
 

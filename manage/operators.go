@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+
+	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -44,6 +48,60 @@ type Actor struct {
 	Name      string
 	IPAddress string
 	RequestID string
+	// Bound is what the actor may do at the most, and so what they may give away. Nil is no bound: that of whoever has the database
+	// itself, and of the system.
+	Bound *Bound
+}
+
+// Bound is what an actor may do, by the names of permissions.
+type Bound struct {
+	Permissions []string
+	// Own says that the actor holds whatever the organization permits in applications of its own, besides. It is for a client that
+	// acts for itself: no role says what it holds.
+	Own bool
+}
+
+// Holds reports whether an actor is within their bound with a permission.
+func (b *Bound) Holds(name string) bool {
+	return b == nil || slices.Contains(b.Permissions, name) || b.Own && !permission.Reserved(name)
+}
+
+// Forbidden is the refusal of what an actor may not do, or may not give to others, for want of a permission.
+type Forbidden struct{ Permission string }
+
+func (e *Forbidden) Error() string {
+	return "it takes the permission " + e.Permission + ", which you do not hold"
+}
+
+// mayGive refuses what would give somebody a permission that the actor does not hold, or take from somebody one that is more than
+// the actor's.
+func mayGive(ctx context.Context, names ...string) error {
+	bound := actorOf(ctx).Bound
+	if bound == nil {
+		return nil
+	}
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range permission.Effective(names, org.Root) {
+		if !bound.Holds(name) {
+			return &Forbidden{name}
+		}
+	}
+	return nil
+}
+
+// mayActOn refuses what an actor would do to the account of somebody who may do more than they: it would be a way to become them.
+func (o *Operators) mayActOn(ctx context.Context, userID uuid.UUID) error {
+	if actorOf(ctx).Bound == nil {
+		return nil
+	}
+	_, held, err := o.db.RightsOf(ctx, userID)
+	if err != nil {
+		return err
+	}
+	return mayGive(ctx, held...)
 }
 
 type actorKey struct{}
@@ -106,10 +164,11 @@ func Complaints(err error) []*Invalid {
 	return Complaints(errors.Unwrap(err))
 }
 
-// during wraps an error with the deed that it ended. What is wrong with what was asked for speaks for itself.
+// during wraps an error with the deed that it ended. What is wrong with what was asked for, or with who asks, speaks for itself.
 func during(deed string, err error) error {
 	var conflict *Conflict
-	if len(Complaints(err)) > 0 || errors.As(err, &conflict) {
+	var forbidden *Forbidden
+	if len(Complaints(err)) > 0 || errors.As(err, &conflict) || errors.As(err, &forbidden) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", deed, err)

@@ -8,13 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
-
-const operatorDescription = "May do everything in this organization."
 
 // reservedSlugs would be mistaken for parts of the product where a slug stands in an address or in front of a host name.
 var reservedSlugs = []string{
@@ -40,7 +39,7 @@ func checkSlug(slug string) error {
 	return nil
 }
 
-// CreateOrganization makes an organization, with keys to sign with and the role of its operators. A slug that is taken is a
+// CreateOrganization makes an organization, with keys to sign with and the system roles. A slug that is taken is a
 // Conflict.
 func (o *Operators) CreateOrganization(ctx context.Context, name, slug string) (*storage.Organization, error) {
 	return o.createOrganization(ctx, name, slug, nil)
@@ -89,8 +88,7 @@ func (o *Operators) insertOrganization(
 	if err := set.Insert(ctx, o.db); err != nil {
 		return nil, err
 	}
-	_, err := o.db.EnsureRole(ctx, storage.OperatorRole, operatorDescription, true)
-	return org, err
+	return org, o.db.EnsureSystemRoles(ctx)
 }
 
 // OrganizationPatch is a change to an organization. What is nil stays as it is.
@@ -150,7 +148,7 @@ func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organiza
 		c.add("branding.logo", "it is set with the picture itself")
 	}
 	for _, name := range after.SecondFactor.Roles {
-		if slices.Contains(before.SecondFactor.Roles, name) || name == storage.OperatorRole {
+		if slices.Contains(before.SecondFactor.Roles, name) || permission.IsSystemRole(name) {
 			continue
 		}
 		switch _, err := o.db.RoleByName(ctx, name); {

@@ -10,19 +10,20 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/storage"
 )
 
-// lastOperator is the refusal of what would leave an organization to nobody.
-func lastOperator() error {
-	return &Conflict{Field: "user", Message: "nobody else who is active operates this organization: make another operator first"}
+// lastOwner is the refusal of what would leave an organization to nobody.
+func lastOwner() error {
+	return &Conflict{Field: "user", Message: "nobody else who is active owns this organization: make another owner first"}
 }
 
-// keepOperator refuses if the organization would have no active operator without a person. Of two who are to go at once, one
-// waits here until the other has gone.
-func (o *Operators) keepOperator(ctx context.Context, user *storage.User) error {
-	another, err := o.db.OtherOperator(ctx, user.ID)
+// keepOwner refuses if the organization would have no active owner without a person. Of two who are to go at once, one waits here
+// until the other has gone.
+func (o *Operators) keepOwner(ctx context.Context, user *storage.User) error {
+	another, err := o.db.OtherOwner(ctx, user.ID)
 	if err != nil || another || !user.IsActive {
 		return err
 	}
@@ -30,8 +31,8 @@ func (o *Operators) keepOperator(ctx context.Context, user *storage.User) error 
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(roles, func(r storage.Role) bool { return r.IsSystemRole && r.Name == storage.OperatorRole }) {
-		return lastOperator()
+	if slices.ContainsFunc(roles, func(r storage.Role) bool { return r.IsSystemRole && r.Name == permission.Owner }) {
+		return lastOwner()
 	}
 	return nil
 }
@@ -118,6 +119,9 @@ func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatc
 		if user, err = o.db.LockUser(ctx, id); err != nil {
 			return err
 		}
+		if err := o.mayActOn(ctx, id); err != nil {
+			return err
+		}
 		changed := patch.to(user)
 		if len(changed) == 0 {
 			return nil
@@ -164,7 +168,7 @@ func (o *Operators) whichOther(ctx context.Context, id uuid.UUID, patch UserPatc
 }
 
 // DisableUser switches a person off: whatever they are signed in to or was granted in their name ends, on every replica, and does
-// not come back when they are switched on again. The last operator stays.
+// not come back when they are switched on again. The last owner stays.
 func (o *Operators) DisableUser(ctx context.Context, id uuid.UUID) (*storage.User, error) {
 	return o.switchUser(ctx, id, false)
 }
@@ -184,6 +188,9 @@ func (o *Operators) switchUser(ctx context.Context, id uuid.UUID, on bool) (*sto
 		if user, err = o.db.LockUser(ctx, id); err != nil || user.IsActive == on {
 			return err
 		}
+		if err := o.mayActOn(ctx, id); err != nil {
+			return err
+		}
 		if err := o.setActive(ctx, user, on); err != nil {
 			return err
 		}
@@ -197,7 +204,7 @@ func (o *Operators) switchUser(ctx context.Context, id uuid.UUID, on bool) (*sto
 
 func (o *Operators) setActive(ctx context.Context, user *storage.User, on bool) error {
 	if !on {
-		if err := o.keepOperator(ctx, user); err != nil {
+		if err := o.keepOwner(ctx, user); err != nil {
 			return err
 		}
 		if err := errors.Join(o.db.EndSignInsOfUser(ctx, user.ID), o.db.EndVerificationTokensOfUser(ctx, user.ID)); err != nil {
@@ -211,14 +218,17 @@ func (o *Operators) setActive(ctx context.Context, user *storage.User, on bool) 
 	return nil
 }
 
-// DeleteUser removes a person and all that is theirs; what was audited stays. The last operator stays.
+// DeleteUser removes a person and all that is theirs; what was audited stays. The last owner stays.
 func (o *Operators) DeleteUser(ctx context.Context, id uuid.UUID) error {
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
 		user, err := o.db.LockUser(ctx, id)
 		if err != nil {
 			return err
 		}
-		if err := o.keepOperator(ctx, user); err != nil {
+		if err := o.mayActOn(ctx, id); err != nil {
+			return err
+		}
+		if err := o.keepOwner(ctx, user); err != nil {
 			return err
 		}
 		if err := o.db.DeleteUser(ctx, id); err != nil {
@@ -240,6 +250,9 @@ func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage
 		if err != nil {
 			return err
 		}
+		if err := o.mayActOn(ctx, id); err != nil {
+			return err
+		}
 		if had, err = o.db.FactorCounts(ctx, id); err != nil {
 			return err
 		}
@@ -258,7 +271,7 @@ func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage
 		})
 	})
 	if err != nil {
-		return storage.FactorCounts{}, fmt.Errorf("reset factors: %w", err)
+		return storage.FactorCounts{}, during("reset factors", err)
 	}
 	return had, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/manage"
@@ -23,7 +24,7 @@ func (o replica) person(t testing.TB, ctx context.Context, name string, roles ..
 	user := &storage.User{Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true}
 	must(t, o.db.CreateUser(ctx, user))
 	for _, role := range roles {
-		row, err := o.db.EnsureRole(ctx, role, "", role == storage.OperatorRole)
+		row, err := o.db.EnsureRole(ctx, role, "", role == permission.Owner)
 		must(t, err)
 		must(t, o.db.GrantRole(ctx, user.ID, row.ID))
 	}
@@ -174,11 +175,11 @@ func TestFactorsThatAreLostAreTakenAway(t *testing.T) {
 }
 
 // S-265: an organization keeps an operator, whoever asks.
-func TestTheLastOperatorStays(t *testing.T) {
+func TestTheLastOwnerStays(t *testing.T) {
 	each(t, func(t *testing.T, o, other replica) {
 		ctx := o.organization(t, "acme")
-		alice, _ := o.person(t, ctx, "alice", storage.OperatorRole), o.person(t, ctx, "carol")
-		o.person(t, o.organization(t, "beta"), "zoe", storage.OperatorRole) // another organization's is no help
+		alice, _ := o.person(t, ctx, "alice", permission.Owner), o.person(t, ctx, "carol")
+		o.person(t, o.organization(t, "beta"), "zoe", permission.Owner) // another organization's is no help
 		stays := func(when string) {
 			t.Helper()
 			for deed, err := range map[string]error{"disable": errOf(o.DisableUser(ctx, alice.ID)), "delete": o.DeleteUser(ctx, alice.ID)} {
@@ -189,7 +190,7 @@ func TestTheLastOperatorStays(t *testing.T) {
 			}
 		}
 		stays("the only one")
-		bob := o.person(t, ctx, "bob", storage.OperatorRole)
+		bob := o.person(t, ctx, "bob", permission.Owner)
 		must(t, errOf(o.DisableUser(ctx, bob.ID)))
 		stays("the other one is switched off")
 		must(t, errOf(o.EnableUser(ctx, bob.ID)))
@@ -201,13 +202,13 @@ func TestTheLastOperatorStays(t *testing.T) {
 }
 
 // F-14: of the last two operators one stays, however closely they go.
-func TestTwoOperatorsAtOnceDoNotBothGo(t *testing.T) {
+func TestTwoOwnersAtOnceDoNotBothGo(t *testing.T) {
 	each(t, func(t *testing.T, o, other replica) {
 		ctx := o.organization(t, "acme")
 		for round := range 15 {
 			var pair []*storage.User
 			for i := range 2 {
-				pair = append(pair, o.person(t, ctx, fmt.Sprintf("op-%d-%d", round, i), storage.OperatorRole))
+				pair = append(pair, o.person(t, ctx, fmt.Sprintf("op-%d-%d", round, i), permission.Owner))
 			}
 			errs := atOnce(func(i int) error {
 				by := []replica{o, other}[i]

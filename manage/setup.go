@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -40,7 +41,7 @@ func (o *Operators) setupLink(ctx context.Context, base string, only bool) (stri
 		row.OrgID = &org.ID
 	}
 	err = o.db.InTx(ctx, func(ctx context.Context) error {
-		exists, err := o.db.OperatorExists(ctx)
+		exists, err := o.db.OwnerExists(ctx)
 		if err != nil {
 			return err
 		}
@@ -95,7 +96,7 @@ func (o *Operators) OpenSetupLink(ctx context.Context, token string) (*storage.O
 	if err != nil {
 		return nil, fmt.Errorf("open setup link: %w", err)
 	}
-	exists, err := o.db.OperatorExists(ctx)
+	exists, err := o.db.OwnerExists(ctx)
 	if err == nil && exists {
 		err = storage.ErrNotFound
 	}
@@ -126,7 +127,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 	}
 	operator := NewUser{
 		Username: form.Username, Email: form.Email, FullName: form.FullName, Password: form.Password,
-		Verified: true, Roles: []string{storage.OperatorRole},
+		Verified: true, Roles: []string{permission.Owner},
 	}
 	wrong := []error{operator.check(), operator.judge(form.OrganizationName)}
 	var set *keys.Set
@@ -154,7 +155,7 @@ func (o *Operators) CompleteSetup(ctx context.Context, token string, form SetupF
 		if err := o.db.SpendSetupTokens(ctx, secret.Digest(token)); err != nil {
 			return err
 		}
-		exists, err := o.db.OperatorExists(ctx)
+		exists, err := o.db.OwnerExists(ctx)
 		if err != nil {
 			return err
 		}

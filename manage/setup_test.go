@@ -55,7 +55,7 @@ func (o replica) operators(t testing.TB) (found int) {
 		for _, user := range users {
 			roles, err := o.db.RolesOf(ctx, user.ID)
 			must(t, err)
-			if slices.ContainsFunc(roles, func(role storage.Role) bool { return role.Name == "operator" && role.IsSystemRole }) {
+			if slices.ContainsFunc(roles, func(role storage.Role) bool { return role.Name == "owner" && role.IsSystemRole }) {
 				found++
 			}
 		}

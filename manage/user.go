@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
@@ -19,7 +22,7 @@ type NewUser struct {
 	Password                  secret.Text
 	// Verified says that the e-mail address is known to be theirs.
 	Verified bool
-	// Roles are names of roles that the organization has. It always has "operator".
+	// Roles are names of roles that the organization has: the system roles always, of which owner may be called operator.
 	Roles []string
 	// Metadata holds claims about the person under their standard names (OpenID Connect Core 1.0 §5.1), and the
 	// organization's own.
@@ -45,7 +48,7 @@ func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User
 		if made, err = o.insertUser(ctx, user, hash); err != nil {
 			return err
 		}
-		return o.audit(ctx, "user.created", made.ID.String(), map[string]any{"roles": user.Roles, "verified": user.Verified})
+		return o.audit(ctx, "user.created", made.ID.String(), map[string]any{"roles": rolesNamed(user.Roles), "verified": user.Verified})
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, o.whichUser(ctx, user)
@@ -120,7 +123,7 @@ func (o *Operators) insertUser(ctx context.Context, user NewUser, hash string) (
 func (o *Operators) missingRoles(ctx context.Context, names []string) (missing, err error) {
 	var c complaints
 	for _, name := range names {
-		if name == storage.OperatorRole || profile.Name(name) != nil {
+		if permission.IsSystemRole(name) || profile.Name(name) != nil {
 			continue
 		}
 		_, err := o.db.RoleByName(ctx, name)
@@ -133,19 +136,43 @@ func (o *Operators) missingRoles(ctx context.Context, names []string) (missing, 
 	return c.err(), nil
 }
 
+// rolesNamed are roles under the names that they have.
+func rolesNamed(names []string) []string {
+	named := make([]string, len(names))
+	for i, name := range names {
+		named[i] = permission.RoleNamed(name)
+	}
+	return named
+}
+
 func noRole(name string) error { return fmt.Errorf("the organization has no role %q", name) }
 
-// role finds a role by name. The operators' is made if an organization lacks it; a name that nobody gave to a role is a
-// mistake.
+// role finds a role by name, for somebody who is to have it. The system roles are made if an organization lacks them; a name that
+// nobody gave to a role is a mistake. One that allows what the actor does not hold is Forbidden.
 func (o *Operators) role(ctx context.Context, name string) (*storage.Role, error) {
-	if name == storage.OperatorRole {
-		return o.db.EnsureRole(ctx, name, operatorDescription, true)
+	role, err := o.db.RoleByName(ctx, permission.RoleNamed(name))
+	if errors.Is(err, storage.ErrNotFound) && permission.IsSystemRole(name) {
+		if err := o.db.EnsureSystemRoles(ctx); err != nil {
+			return nil, err
+		}
+		role, err = o.db.RoleByName(ctx, permission.RoleNamed(name))
 	}
-	role, err := o.db.RoleByName(ctx, name)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, &Invalid{Field: "role", Message: noRole(name).Error()}
 	}
-	return role, err
+	if err != nil {
+		return nil, err
+	}
+	if actorOf(ctx).Bound != nil {
+		allowed, err := o.db.PermissionsOfRoles(ctx, []uuid.UUID{role.ID})
+		if err == nil {
+			err = mayGive(ctx, allowed[role.ID]...)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return role, nil
 }
 
 // whichUser says what made a person's row conflict with another's.
@@ -180,6 +207,9 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		return fmt.Errorf("set password: %w", err)
 	}
 	err = o.db.InTx(ctx, func(ctx context.Context) error {
+		if err := o.mayActOn(ctx, user.ID); err != nil {
+			return err
+		}
 		if err := o.db.SetPasswordHash(ctx, user.ID, hash); err != nil {
 			return err
 		}
@@ -196,7 +226,7 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		return o.audit(ctx, "user.password_set", user.ID.String(), nil)
 	})
 	if err != nil {
-		return fmt.Errorf("set password: %w", err)
+		return during("set password", err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -60,8 +61,8 @@ func isCalled(user *storage.User, typed string) bool {
 	return err == nil && user.UsernameCanonical != nil && name == *user.UsernameCanonical
 }
 
-// LastOperator reports whether a person is the last who can run the organization.
-func (p *People) LastOperator(ctx context.Context, userID uuid.UUID) (bool, error) {
+// LastOwner reports whether a person is the last who can run the organization.
+func (p *People) LastOwner(ctx context.Context, userID uuid.UUID) (bool, error) {
 	err := p.db.InTx(ctx, func(ctx context.Context) error { return p.mayLeave(ctx, userID) })
 	var refusal *Invalid
 	if errors.As(err, &refusal) {
@@ -76,15 +77,15 @@ func (p *People) mayLeave(ctx context.Context, userID uuid.UUID) error {
 		return err
 	}
 	for _, role := range roles {
-		if role.Name != storage.OperatorRole || !role.IsSystemRole {
+		if role.Name != permission.Owner || !role.IsSystemRole {
 			continue
 		}
-		other, err := p.db.OtherOperator(ctx, userID)
+		other, err := p.db.OtherOwner(ctx, userID)
 		if err != nil {
 			return err
 		}
 		if !other {
-			return &Invalid{"", "account.delete.last_operator"}
+			return &Invalid{"", "account.delete.last_owner"}
 		}
 	}
 	return nil

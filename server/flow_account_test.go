@@ -14,6 +14,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
@@ -543,11 +544,11 @@ func TestAPersonLeavesWithEverything(t *testing.T) {
 	})
 }
 
-func TestTheLastOperatorStays(t *testing.T) {
+func TestTheLastOwnerStays(t *testing.T) {
 	inBoth(t, func(t *testing.T, house *servertest.House, org context.Context) {
 		for _, name := range []string{"root", "boot"} {
 			if _, err := house.Operators.CreateUser(org, manage.NewUser{
-				Username: name, Email: name + "@example.com", Password: servertest.Password, Roles: []string{storage.OperatorRole},
+				Username: name, Email: name + "@example.com", Password: servertest.Password, Roles: []string{permission.Owner},
 			}); err != nil {
 				t.Fatal(err)
 			}

@@ -14,7 +14,7 @@ import (
 // in development, written to the log in production.
 func (s *Server) greet(ctx context.Context, stdout io.Writer) error {
 	cfg, base := s.house.Cfg, s.house.Cfg.Base()
-	operator, err := s.house.DB.OperatorExists(ctx)
+	operator, err := s.house.DB.OwnerExists(ctx)
 	if err != nil {
 		return fmt.Errorf("look for an operator: %w", err)
 	}

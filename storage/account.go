@@ -164,24 +164,6 @@ func (db *DB) ChangeEmail(ctx context.Context, id uuid.UUID, from, to string) er
 	})
 }
 
-// OtherOperator reports whether the organization has an active operator besides a person. Until the transaction ends nobody else
-// gets an answer to the question, so that the last two cannot both go because the other one stays.
-func (db *DB) OtherOperator(ctx context.Context, userID uuid.UUID) (exists bool, err error) {
-	err = db.InTx(ctx, func(ctx context.Context) error {
-		return db.scoped(ctx, writing, "look for another operator", func(q *query) error {
-			_, err := q.exec(`UPDATE roles SET description = description WHERE org_id = $1 AND name = $2 AND is_system_role = TRUE`,
-				q.org, OperatorRole)
-			if err != nil {
-				return err
-			}
-			return q.row(`SELECT EXISTS (SELECT 1 FROM roles r JOIN user_roles ur ON ur.role_id = r.id JOIN users u ON u.id = ur.user_id
-				WHERE r.org_id = $1 AND r.name = $2 AND r.is_system_role = TRUE AND u.is_active = TRUE AND u.org_id = $3 AND u.id <> $4)`,
-				q.org, OperatorRole, q.org, userID).Scan(&exists)
-		})
-	})
-	return exists, err
-}
-
 // Application is a client that a person has let in.
 type Application struct {
 	ClientID string

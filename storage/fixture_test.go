@@ -23,6 +23,7 @@ type fixture struct {
 	client     *storage.Client
 	role       *storage.Role
 	permission *storage.Permission
+	api        *storage.API
 	session    *storage.Session
 	grant      *storage.Grant
 	key        *storage.SigningKey
@@ -69,6 +70,11 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(err)
 	must(db.GrantRole(ctx, f.user.ID, f.role.ID))
 	must(db.GrantPermission(ctx, f.role.ID, f.permission.ID))
+	f.api = &storage.API{
+		Identifier: "https://pages.example", Name: "Pages",
+		Scopes: []storage.APIScope{{Name: "read", Description: "Read pages."}, {Name: "write", Description: "Write pages.", PermissionID: &f.permission.ID}},
+	}
+	must(db.CreateAPI(ctx, f.api))
 	f.client = &storage.Client{
 		ClientID: "client-" + name, Name: "App", AuthMethod: "client_secret_basic", RedirectURIs: []string{"https://rp.example/cb"},
 		Scopes: []string{"openid", "profile"}, IDTokenAlg: "RS256", AccessTokenFormat: "opaque",

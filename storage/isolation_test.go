@@ -262,9 +262,109 @@ var trespasses = map[string]trespass{
 	"ChangeEmail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.ChangeEmail(ctx, f.user.ID, f.user.Email, "stolen@example.com"))
 	},
-	"OtherOperator": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		exists, err := db.OtherOperator(ctx, uuid.Nil)
+	"OtherOwner": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		exists, err := db.OtherOwner(ctx, uuid.Nil)
 		return count(exists), err
+	},
+	"EnsureSystemRoles": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return only(db.EnsureSystemRoles(ctx))
+	},
+	"CreateRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateRole(ctx, &storage.Role{Owned: f.user.Owned, Name: "stolen"}))
+	},
+	"Role": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Role(ctx, f.role.ID))
+	},
+	"LockRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.LockRole(ctx, f.role.ID))
+	},
+	"ListRoles": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		roles, err := db.ListRoles(ctx, "", 0)
+		return count(slices.ContainsFunc(roles, func(r storage.Role) bool { return r.ID == f.role.ID })), err
+	},
+	"CountRoles": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.CountRoles(ctx)
+		roles, err2 := db.ListRoles(ctx, "", 0)
+		return n - len(roles), errors.Join(err, err2)
+	},
+	"UpdateRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		stolen := *f.role
+		stolen.Name = "stolen"
+		return only(db.UpdateRole(ctx, &stolen))
+	},
+	"DeleteRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteRole(ctx, f.role.ID))
+	},
+	"RevokeRole": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.RevokeRole(ctx, f.user.ID, f.role.ID))
+	},
+	"RoleHolders": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.RoleHolders(ctx, f.role.ID, uuid.Nil, 0))
+	},
+	"CreatePermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreatePermission(ctx, &storage.Permission{Owned: f.user.Owned, Name: "stolen", Resource: "r", Action: "a"}))
+	},
+	"Permission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.Permission(ctx, f.permission.ID))
+	},
+	"PermissionsNamed": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		permissions, err := db.PermissionsNamed(ctx, []string{f.permission.Name})
+		return count(slices.ContainsFunc(permissions, func(p storage.Permission) bool { return p.ID == f.permission.ID })), err
+	},
+	"ListPermissions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		permissions, err := db.ListPermissions(ctx, "", 0)
+		return count(slices.ContainsFunc(permissions, func(p storage.Permission) bool { return p.ID == f.permission.ID })), err
+	},
+	"CountPermissions": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.CountPermissions(ctx)
+		permissions, err2 := db.ListPermissions(ctx, "", 0)
+		return n - len(permissions), errors.Join(err, err2)
+	},
+	"UpdatePermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		stolen := *f.permission
+		stolen.Name = "stolen"
+		return only(db.UpdatePermission(ctx, &stolen))
+	},
+	"DeletePermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeletePermission(ctx, f.permission.ID))
+	},
+	"WithdrawPermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.WithdrawPermission(ctx, f.role.ID, f.permission.ID))
+	},
+	"PermissionsOfRoles": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		names, err := db.PermissionsOfRoles(ctx, []uuid.UUID{f.role.ID})
+		return len(names), err
+	},
+	"RightsOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		roles, permissions, err := db.RightsOf(ctx, f.user.ID)
+		return len(roles) + len(permissions), err
+	},
+	"CreateAPI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		foreign := db.CreateAPI(ctx, &storage.API{Identifier: "https://tied.example", Scopes: []storage.APIScope{{Name: "x", PermissionID: &f.permission.ID}}})
+		if foreign == nil {
+			return 1, nil
+		}
+		return only(db.CreateAPI(ctx, &storage.API{Owned: f.user.Owned, Identifier: "https://stolen.example"}))
+	},
+	"API": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.API(ctx, f.api.ID))
+	},
+	"APIByIdentifier": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.APIByIdentifier(ctx, f.api.Identifier))
+	},
+	"ListAPIs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ListAPIs(ctx, "", 0))
+	},
+	"CountAPIs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return db.CountAPIs(ctx)
+	},
+	"UpdateAPI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		stolen := *f.api
+		stolen.Name, stolen.Scopes = "stolen", nil
+		return only(db.UpdateAPI(ctx, &stolen))
+	},
+	"DeleteAPI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteAPI(ctx, f.api.ID))
 	},
 	"ApplicationsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ApplicationsOfUser(ctx, f.user.ID))
@@ -681,6 +781,14 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	list(roles, err)
 	permissions, err := db.PermissionsOf(ctx, f.user.ID)
 	list(permissions, err)
+	allRoles, err := db.ListRoles(ctx, "", 0)
+	list(allRoles, err)
+	allowed, err := db.PermissionsOfRoles(ctx, []uuid.UUID{f.role.ID})
+	add(allowed, err)
+	allPermissions, err := db.ListPermissions(ctx, "", 0)
+	list(allPermissions, err)
+	apis, err := db.ListAPIs(ctx, "", 0)
+	list(apis, err)
 	session, sessionUser, err := db.SessionByToken(ctx, f.session.Token)
 	add(*session, *sessionUser, err)
 	clients, err := db.ListClients(ctx, "", 0)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
@@ -456,18 +457,18 @@ func TestAnAddressOrNameIsTakenInEverySpelling(t *testing.T) {
 	})
 }
 
-func TestAnOperatorExistsOnceAnActivePersonHasTheSystemRole(t *testing.T) {
+func TestAnOwnerExistsOnceAnActivePersonHasTheSystemRole(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		ctx := storagetest.Org(t, db, "acme")
 		f := newFixture(t, db, ctx, "alice")
 		want := func(want bool, when string) {
 			t.Helper()
-			if got, err := db.OperatorExists(t.Context()); err != nil || got != want {
+			if got, err := db.OwnerExists(t.Context()); err != nil || got != want {
 				t.Errorf("%s: %v, %v", when, got, err)
 			}
 		}
 		want(false, "no role")
-		role, err := db.EnsureRole(ctx, storage.OperatorRole, "", true)
+		role, err := db.EnsureRole(ctx, permission.Owner, "", true)
 		must(t, err)
 		want(false, "no holder")
 		must(t, db.GrantRole(ctx, f.user.ID, role.ID))
@@ -476,7 +477,7 @@ func TestAnOperatorExistsOnceAnActivePersonHasTheSystemRole(t *testing.T) {
 		want(false, "switched off")
 		other := storagetest.Org(t, db, "other")
 		g := newFixture(t, db, other, "bob")
-		role, err = db.EnsureRole(other, storage.OperatorRole, "", false)
+		role, err = db.EnsureRole(other, permission.Owner, "", false)
 		must(t, err)
 		must(t, db.GrantRole(other, g.user.ID, role.ID))
 		want(false, "a role of that name that is the organization's own")

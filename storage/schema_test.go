@@ -200,7 +200,7 @@ func TestTheSchemasOfBothDatabasesAgree(t *testing.T) {
 	wantIndexes := texts(t, pg, `SELECT indexname || CASE WHEN indexdef LIKE 'CREATE UNIQUE%' THEN ' unique' ELSE '' END || ' ' ||
 		regexp_replace(substring(indexdef FROM 'USING btree (.*)'), '[()]|IS NOT NULL|IS NULL', '', 'g')
 		FROM pg_indexes WHERE schemaname = current_schema() AND indexname LIKE '%_idx' AND tablename `+ours)
-	gotIndexes := texts(t, lite, `SELECT name || ' ' || replace(replace(replace(replace(substr(sql, instr(sql, ' ON ') + 5 + length(tbl_name)),
+	gotIndexes := texts(t, lite, `SELECT name || CASE WHEN sql LIKE 'CREATE UNIQUE%' THEN ' unique' ELSE '' END || ' ' || replace(replace(replace(replace(substr(sql, instr(sql, ' ON ') + 5 + length(tbl_name)),
 		'(', ''), ')', ''), ' IS NOT NULL', ' '), ' IS NULL', ' ') FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name `+ours)
 	slices.Sort(wantIndexes)
 	slices.Sort(gotIndexes)

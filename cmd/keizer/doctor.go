@@ -364,7 +364,7 @@ func (c *checkup) migrations(ctx context.Context, db *storage.DB) bool {
 }
 
 func (c *checkup) operator(ctx context.Context, db *storage.DB) {
-	exists, err := db.OperatorExists(ctx)
+	exists, err := db.OwnerExists(ctx)
 	switch {
 	case err != nil:
 		c.found("operator", ill, "%v", err)

@@ -8,7 +8,9 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/text/cases"
 	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 )
 
 var (
@@ -124,4 +126,10 @@ func Username(name string) (string, error) {
 		return "", ErrUsername
 	}
 	return canonical, nil
+}
+
+// Name returns the form in which names of roles and of permissions are compared: whatever has the same cannot be told apart by
+// somebody who looks at it, or by a program that does not mind case.
+func Name(name string) string {
+	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
 }

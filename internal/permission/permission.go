@@ -3,6 +3,8 @@ package permission
 import (
 	"slices"
 	"strings"
+
+	"github.com/keizer-auth/keizer/internal/identity"
 )
 
 // Prefix begins the names of the product's own permissions. An organization's own never begin with it.
@@ -100,6 +102,9 @@ func Known(name string) bool {
 	return slices.ContainsFunc(descriptions, func(d struct{ name, description string }) bool { return d.name == name })
 }
 
+// Reserved reports whether a name is kept for the product, in whatever spelling: no organization gives it to one of its own.
+func Reserved(name string) bool { return strings.HasPrefix(identity.Name(name), Prefix) }
+
 // The system roles, which every organization has.
 const (
 	Owner   = "owner"
@@ -111,10 +116,19 @@ const (
 	Operator = "operator"
 )
 
+// How much of what an organization permits in applications of its own a system role holds: all of it, or what only reads.
+const (
+	Own        = "all"
+	OwnReading = "reading"
+)
+
 // Role is a system role and what it holds.
 type Role struct {
 	Name, Description string
-	Permissions       []string
+	// Permissions are those of the product.
+	Permissions []string
+	// Own is one of the words above, or empty.
+	Own string
 }
 
 // SystemRoles returns the roles that every organization has, the mightiest first.
@@ -130,10 +144,10 @@ func SystemRoles() []Role {
 		}
 	}
 	return []Role{
-		{Owner, "May do everything in this organization.", everything},
-		{Admin, "May do everything in this organization but suspend or delete it.", most},
-		{Auditor, "May see everything in this organization and change nothing.", seeing},
-		{Member, "Belongs to this organization.", nil},
+		{Owner, "May do everything in this organization.", everything, Own},
+		{Admin, "May do everything in this organization but suspend or delete it.", most, Own},
+		{Auditor, "May see everything in this organization and change nothing.", seeing, OwnReading},
+		{Member, "Belongs to this organization.", nil, ""},
 	}
 }
 
@@ -143,4 +157,25 @@ func RoleNamed(name string) string {
 		return Owner
 	}
 	return name
+}
+
+// IsSystemRole reports whether a name is that of a system role, or the synonym of one.
+func IsSystemRole(name string) bool {
+	return slices.Contains([]string{Owner, Admin, Auditor, Member, Operator}, name)
+}
+
+// ReservedRole reports whether a name is that of a system role, or the synonym of one, in whatever spelling.
+func ReservedRole(name string) bool { return IsSystemRole(identity.Name(name)) }
+
+// Reaches reports whether a permission reaches beyond the organization that it is given in. Outside the root organization such a
+// one means nothing, whoever holds it.
+func Reaches(name string) bool { return name == OrganizationsRead || name == OrganizationsWrite }
+
+// Effective returns those of the permissions that somebody holds which mean something: all in the root organization, and in any
+// other those that do not reach beyond it.
+func Effective(held []string, root bool) []string {
+	if root {
+		return held
+	}
+	return slices.DeleteFunc(slices.Clone(held), Reaches)
 }

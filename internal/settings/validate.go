@@ -13,6 +13,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/messages"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 )
 
@@ -169,10 +170,15 @@ func (f *SecondFactor) validate(c *complaints) {
 	case f.Require == RequireRoles && len(f.Roles) == 0:
 		c.add("second_factor.roles", "there must be one at least, where second_factor.require is %s", RequireRoles)
 	}
-	for _, role := range f.Roles {
+	roles := make([]string, len(f.Roles))
+	for i, role := range f.Roles {
 		if role == "" || unprintable(role) {
 			c.add("second_factor.roles", "%q cannot be the name of a role", role)
 		}
+		roles[i] = permission.RoleNamed(role) // what was decided of operators is decided of owners
+	}
+	if len(roles) > 0 {
+		f.Roles = roles
 	}
 	between(c, "second_factor.remember", f.Remember, 0, maxRemember)
 }

@@ -21,6 +21,8 @@ type Org struct {
 
 	// Issuer is the one canonical issuer identifier (OpenID Connect Discovery 1.0 §3), without a trailing slash.
 	Issuer string
+	// Root says that it is the organization whose owners operate the whole server. Only the server knows which that is.
+	Root bool
 	// BasePath is the path part of Issuer: empty for an organization that has an origin of its own, else "/o/{slug}".
 	BasePath string
 

@@ -16,7 +16,7 @@ func (a *Account) Data(c *gin.Context, v *visit) error {
 }
 
 func (a *Account) showData(c *gin.Context, v *visit, status int, outcome web.Outcome) error {
-	last, err := a.people.LastOperator(c.Request.Context(), v.user.ID)
+	last, err := a.people.LastOwner(c.Request.Context(), v.user.ID)
 	if err != nil {
 		return err
 	}
