@@ -27,6 +27,10 @@ type Operators struct {
 
 	// allowLoopback lets clients have addresses of this machine fetched.
 	allowLoopback bool
+
+	// addresses says where organizations stand, and outside whose a host is.
+	addresses Addresses
+	outside   Outside
 }
 
 // New returns operators of a database.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"time"
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/mail"
@@ -73,9 +75,11 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	if h.Composer, err = mail.NewComposer(h.Cfg.Mail.TemplatesDir); err != nil {
 		return fmt.Errorf("check the templates of mail: %w", err)
 	}
-	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer)
+	addresses := manage.Addresses{Base: h.Cfg.Base(), Root: h.Cfg.RootOrganization}
+	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer).Serving(addresses).
+		Proving(manage.Outside{Names: net.DefaultResolver, Fetch: outbound.New(h.Outbound), Keyring: h.Keyring})
 	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Log: h.Log})
-	h.tenants = newTenants(h.DB, h.Cfg.Base(), h.Cfg.RootOrganization)
+	h.tenants = newTenants(h.DB, addresses)
 	if h.Cfg.Development() {
 		h.Operators = h.Operators.InDevelopment()
 		if err := h.Operators.EnsureDevelopment(ctx, ""); err != nil {
@@ -119,6 +123,15 @@ func (h *House) migrate(ctx context.Context) (int, error) {
 // Tenant returns the organization that a slug names, as requests see it, or storage.ErrNotFound.
 func (h *House) Tenant(ctx context.Context, slug string) (*tenant.Org, error) {
 	return h.tenants.find(ctx, slug)
+}
+
+// Managed returns the organization that a slug names, as operators see it: a suspended one too, and as it is this moment.
+func (h *House) Managed(ctx context.Context, slug string) (*tenant.Org, error) {
+	row, err := h.DB.OrganizationBySlug(ctx, slug)
+	if err != nil {
+		return nil, err
+	}
+	return h.tenants.addresses.Tenant(row, time.Now())
 }
 
 // introspect looks a token of the root organization up, for the playground.

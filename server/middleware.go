@@ -16,6 +16,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/requestid"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -37,6 +38,7 @@ var (
 	headerPermissions = []string{"camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)"}
 	headerHSTS        = []string{"max-age=63072000; includeSubDomains; preload"}
 	headerClose       = []string{"close"}
+	headerRetry       = []string{"2"}
 )
 
 // around is what happens around every request: it gets an id, its bounds and its headers; it is answered even when a handler
@@ -72,17 +74,68 @@ func (s *Server) around(c *gin.Context) {
 		s.logAccess(c, started)
 	}()
 
-	switch {
-	case len(c.Request.RequestURI) > maxURI:
+	if len(c.Request.RequestURI) > maxURI {
 		s.refuse(c, http.StatusRequestURITooLong, "The address is too long.")
-	case !s.hostAllowed(c.Request):
-		s.refuse(c, http.StatusMisdirectedRequest, "This server does not answer for that host name.")
-	default:
-		if c.Request.Body != nil && c.Request.Body != http.NoBody {
-			c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
-		}
-		c.Next()
+		return
 	}
+	switch at, err := s.addressee(c.Request); {
+	case errors.Is(err, storage.ErrUnavailable):
+		header["Retry-After"] = headerRetry
+		s.refuse(c, http.StatusServiceUnavailable, "The server cannot answer at the moment.")
+		return
+	case err != nil:
+		s.house.Log.ErrorContext(c.Request.Context(), "the organization of a host could not be read", "cause", err)
+		s.refuse(c, http.StatusInternalServerError, "Something went wrong. Request id: "+id)
+		return
+	case at == nil:
+		s.refuse(c, http.StatusMisdirectedRequest, "This server does not answer for that host name.")
+		return
+	case at.host:
+		c.Set(keyAddressee, at)
+		if path := c.FullPath(); path != "" && !s.hosted[path] {
+			s.page(s.notFound)(c)
+			c.Abort()
+			return
+		}
+	}
+	if c.Request.Body != nil && c.Request.Body != http.NoBody {
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+	}
+	c.Next()
+}
+
+// addressee is whom a request is for by its host: the server itself, or the organization that has the host for its issuer, or will
+// say that it is suspended.
+type addressee struct {
+	host bool
+	org  *tenant.Org
+	err  error
+}
+
+// keyAddressee is where a request that came to the host of an organization keeps whom it is for.
+const keyAddressee = "addressee"
+
+// addressee keeps requests out that were meant for somebody else: a Host that is not ours, nor that of an organization, means a forged
+// header or a rebound name, and there is no addressee. Probes ask by address; and whether a host leads here is asked before it is
+// anybody's. No other header takes part.
+func (s *Server) addressee(r *http.Request) (*addressee, error) {
+	if s.hostAllowed(r) || strings.HasPrefix(r.URL.Path, manage.HostProofPath+"/") {
+		return &addressee{}, nil
+	}
+	host, ok := hostLike(r.Host)
+	if !ok || !s.https {
+		return nil, nil //nolint:nilnil // nobody is whom it is for
+	}
+	org, err := s.house.tenants.at(r.Context(), host)
+	switch {
+	case errors.Is(err, errSuspended):
+		return &addressee{host: true, err: err}, nil
+	case errors.Is(err, storage.ErrNotFound):
+		return nil, nil //nolint:nilnil // as above
+	case err != nil:
+		return nil, err
+	}
+	return &addressee{host: true, org: org}, nil
 }
 
 func (s *Server) refuse(c *gin.Context, status int, text string) {
@@ -118,8 +171,7 @@ func (s *Server) logAccess(c *gin.Context, started time.Time) {
 		slog.String("address", c.ClientIP()), slog.String("request", requestid.From(c.Request.Context())))
 }
 
-// hostAllowed keeps requests out that were meant for somebody else: a Host that is not ours means a forged header or a
-// rebound name. Probes ask by address.
+// hostAllowed reports whether a request is for the server itself, or for nobody in particular.
 func (s *Server) hostAllowed(r *http.Request) bool {
 	switch {
 	case r.Host == s.host, r.URL.Path == "/livez", r.URL.Path == "/readyz":
@@ -152,21 +204,30 @@ func loopbackHost(hostport string) bool {
 // paramOrg is the name of the organization's part of a path.
 const paramOrg = "org"
 
-// root puts the organization of the bare origin into the request.
-func (s *Server) root(c *gin.Context) { s.enter(c, s.house.Cfg.RootOrganization) }
+// root puts the organization of the bare origin into the request: that of the host, else the root organization.
+func (s *Server) root(c *gin.Context) {
+	if at, ok := c.Get(keyAddressee); ok {
+		if at, ok := at.(*addressee); ok {
+			s.enter(c, at.org, at.err)
+			return
+		}
+	}
+	org, err := s.house.tenants.below(c.Request.Context(), s.house.Cfg.RootOrganization)
+	s.enter(c, org, err)
+}
 
-// byPath puts the organization that the path names into the request. The root organization has no path: an organization has
-// one issuer, and its other addresses lead nowhere.
+// byPath puts the organization that the path names into the request. The root organization has no path, and one with a host none
+// either: an organization has one issuer, and its other addresses lead nowhere.
 func (s *Server) byPath(c *gin.Context) {
 	slug := c.Param(paramOrg)
 	if slug == s.house.Cfg.RootOrganization {
 		slug = ""
 	}
-	s.enter(c, slug)
+	org, err := s.house.tenants.below(c.Request.Context(), slug)
+	s.enter(c, org, err)
 }
 
-func (s *Server) enter(c *gin.Context, slug string) {
-	org, err := s.house.tenants.find(c.Request.Context(), slug)
+func (s *Server) enter(c *gin.Context, org *tenant.Org, err error) {
 	if err == nil {
 		c.Request = c.Request.WithContext(tenant.With(c.Request.Context(), org))
 		c.Next()
@@ -179,16 +240,20 @@ func (s *Server) enter(c *gin.Context, slug string) {
 	case !sent && forApplications(c.FullPath()):
 		s.provider.Refuse(c, err)
 	case sent && errors.Is(err, storage.ErrNotFound):
-		s.pages.Fail(c, noOrganization(http.StatusBadRequest))
+		s.pages.Fail(c, noOrganization(http.StatusBadRequest, err))
 	case errors.Is(err, storage.ErrNotFound):
-		s.pages.Fail(c, noOrganization(http.StatusNotFound))
+		s.pages.Fail(c, noOrganization(http.StatusNotFound, err))
 	default:
 		s.pages.Fail(c, err)
 	}
 }
 
-func noOrganization(status int) error {
-	return &web.Error{Status: status, Code: "invalid_request", Message: "There is no organization at this address."}
+func noOrganization(status int, err error) error {
+	message := "error.no_organization"
+	if errors.Is(err, errSuspended) {
+		message = "error.suspended"
+	}
+	return &web.Error{Status: status, Code: "invalid_request", Message: message}
 }
 
 // forApplications reports whether a route is asked by programs, which read JSON, and not by browsers.

@@ -12,16 +12,24 @@ import (
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/requestid"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/storagetest"
 )
 
 // surrounded answers requests to /at/:what with a handler, and with everything that stands around one.
 func surrounded(base string, handler gin.HandlerFunc) (http.Handler, *logbook) {
+	return surroundedIn(nil, base, handler)
+}
+
+// surroundedIn does so beside a database, in which the hosts of organizations are looked for.
+func surroundedIn(db *storage.DB, base string, handler gin.HandlerFunc) (http.Handler, *logbook) {
 	log := &logbook{}
 	cfg := &config.Config{Listen: "127.0.0.1:8080"}
 	if strings.HasPrefix(base, "https:") {
 		cfg.Issuer = base
 	}
-	s := &Server{house: &House{Cfg: cfg, Log: log.logger()}}
+	s := &Server{house: &House{Cfg: cfg, Log: log.logger(), tenants: newTenants(db, manage.Addresses{Base: base})}}
 	s.host, s.https, _ = hostOf(base)
 	quiet()
 	engine := gin.New()
@@ -54,6 +62,7 @@ func text(t *testing.T, answer *http.Response) string {
 
 // S-189, S-190: what a request says of its host is believed only as far as it is our own.
 func TestOnlyOurOwnHostIsAnswered(t *testing.T) {
+	db := storagetest.DB(t)
 	for _, test := range []struct {
 		base, host, path string
 		answered         bool
@@ -78,7 +87,7 @@ func TestOnlyOurOwnHostIsAnswered(t *testing.T) {
 		{"http://localhost:8080", "127.0.0.1.evil.example", "/at/x", false},
 		{"http://localhost:8080", "192.0.2.1:8080", "/at/x", false},
 	} {
-		handler, _ := surrounded(test.base, fine)
+		handler, _ := surroundedIn(db, test.base, fine)
 		answer := ask(handler, http.MethodGet, test.path, nil, func(r *http.Request) {
 			r.Host = test.host
 			for _, name := range []string{"X-Forwarded-Host", "X-Host", "X-Original-Host"} {

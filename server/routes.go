@@ -8,6 +8,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/login"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/playground"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -55,7 +56,12 @@ func (s *Server) routes() http.Handler {
 		engine.GET(mailboxPath+"/:"+paramLetter+"/html", page(s.letterHTML))
 	}
 
-	// Each organization: the root one at the origin itself, the others below /o/{slug}.
+	// Asked under a host before it is anybody's.
+	engine.GET(manage.HostProofPath+"/:"+paramNonce, s.hostProof)
+
+	// Each organization: the root one at the origin itself, the others below /o/{slug}; and those that have a host at the origin of that,
+	// where there is nothing else but what pages are made of.
+	outside := routesOf(engine)
 	for _, group := range []*gin.RouterGroup{engine.Group("", s.root), engine.Group("/o/:"+paramOrg, s.byPath)} {
 		group.Match(document, "/.well-known/openid-configuration", page(p.Discovery))
 		group.Match(document, "/.well-known/oauth-authorization-server", page(p.Discovery))
@@ -94,10 +100,24 @@ func (s *Server) routes() http.Handler {
 		group.GET("/logged-out", page(p.LoggedOut))
 		s.account.Mount(group, page)
 	}
+	s.hosted = map[string]bool{"/static/*file": true, "/language": true, "/livez": true, "/readyz": true}
+	for path := range routesOf(engine) {
+		if !outside[path] && !strings.HasPrefix(path, "/o/") {
+			s.hosted[path] = true
+		}
+	}
 	// RFC 8414 §3.1 puts the well-known part before the issuer's path.
 	engine.Match(document, "/.well-known/openid-configuration/o/:"+paramOrg, s.byPath, page(p.Discovery))
 	engine.Match(document, "/.well-known/oauth-authorization-server/o/:"+paramOrg, s.byPath, page(p.Discovery))
 	return engine
+}
+
+func routesOf(engine *gin.Engine) map[string]bool {
+	paths := make(map[string]bool)
+	for _, route := range engine.Routes() {
+		paths[route.Path] = true
+	}
+	return paths
 }
 
 // page mounts a handler that may answer with an error; web makes a page of it.

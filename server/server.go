@@ -48,6 +48,9 @@ type Server struct {
 	playground *playground.Playground // development only
 	delivery   *delivery              // nil in production without a mail server: mail waits
 	handler    http.Handler
+
+	// hosted are the routes that there are at the host of an organization.
+	hosted map[string]bool
 }
 
 // New wires the rooms together over an open house.

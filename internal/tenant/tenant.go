@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -23,6 +24,10 @@ type Org struct {
 	Issuer string
 	// Root says that it is the organization whose owners operate the whole server. Only the server knows which that is.
 	Root bool
+	// Former are the issuers that it had before: what was issued under them is its own.
+	Former []string
+	// Suspended says that it serves nobody. Requests never see one that is; operators do.
+	Suspended bool
 	// BasePath is the path part of Issuer: empty for an organization that has an origin of its own, else "/o/{slug}".
 	BasePath string
 
@@ -37,6 +42,11 @@ func (o *Org) Decided() *settings.Settings {
 		return settings.Default()
 	}
 	return o.Settings
+}
+
+// Own reports whether an issuer is the organization's, or was before.
+func (o *Org) Own(issuer string) bool {
+	return issuer == o.Issuer || slices.Contains(o.Former, issuer)
 }
 
 type contextKey struct{}
