@@ -95,9 +95,12 @@ type ExportedApplication struct {
 
 // ExportedAccount is who the person is at an upstream provider.
 type ExportedAccount struct {
-	Provider  string    `json:"provider"`
-	Subject   string    `json:"subject"`
-	CreatedAt time.Time `json:"created_at"`
+	Provider  string     `json:"provider"`
+	Issuer    string     `json:"issuer"`
+	Subject   string     `json:"subject"`
+	Label     string     `json:"label"`
+	CreatedAt time.Time  `json:"created_at"`
+	LastUsed  *time.Time `json:"last_used"`
 }
 
 // ExportedEvent is something that the person did, or that was done to their account.
@@ -175,7 +178,7 @@ func (p *People) exportPerson(ctx context.Context, e *Export, userID uuid.UUID) 
 	}
 	e.LinkedAccounts = make([]ExportedAccount, len(accounts))
 	for i, a := range accounts {
-		e.LinkedAccounts[i] = ExportedAccount{Provider: a.Provider, Subject: a.Subject, CreatedAt: a.CreatedAt.UTC()}
+		e.LinkedAccounts[i] = ExportedAccount{a.Provider, a.Issuer, a.Subject, a.Label, a.CreatedAt.UTC(), inUTC(a.LastUsedAt)}
 	}
 	return nil
 }

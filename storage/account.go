@@ -270,36 +270,6 @@ func (db *DB) AuditOfUser(ctx context.Context, actor string, userID uuid.UUID, b
 	return events, err
 }
 
-// LinkedAccount is who a person is at an upstream provider.
-type LinkedAccount struct {
-	Provider, Subject string
-	CreatedAt         time.Time
-}
-
-// UpstreamAccountsOf returns who a person is elsewhere, by the name of the provider.
-func (db *DB) UpstreamAccountsOf(ctx context.Context, userID uuid.UUID) ([]LinkedAccount, error) {
-	var accounts []LinkedAccount
-	err := db.scoped(ctx, reading, "list upstream accounts of user", func(q *query) error {
-		accounts = nil
-		rows, err := q.pool.QueryContext(q.ctx, `SELECT p.name, a.provider_user_id, a.created_at
-			FROM oauth_accounts a JOIN oauth_providers p ON p.id = a.provider_id AND p.org_id = a.org_id
-			WHERE a.user_id = $1 AND a.org_id = $2 ORDER BY p.name, a.provider_user_id`, userID, q.org)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var a LinkedAccount
-			if err := rows.Scan(&a.Provider, &a.Subject, maybe[time.Time]{&a.CreatedAt}); err != nil {
-				return err
-			}
-			accounts = append(accounts, a)
-		}
-		return rows.Err()
-	})
-	return accounts, err
-}
-
 // DeleteFactorsSince takes from a person whatever they prove who they are with, besides a password, that was set up since a time;
 // and every browser gives a second factor again.
 func (db *DB) DeleteFactorsSince(ctx context.Context, userID uuid.UUID, since time.Time) error {

@@ -111,6 +111,7 @@ var belongings = []struct {
 	{table: "outbox", key: "id"},
 	{table: "rate_limits", key: "org_id, subject", byOrg: true},
 	{table: "logos", key: "org_id", byOrg: true},
+	{table: "upstream_requests", key: "digest"},
 	{table: "oauth_accounts", key: "id"},
 	{table: "oauth_providers", key: "id", byOrg: true},
 	{table: "oauth_client_origins", key: "org_id, origin, client", byOrg: true},

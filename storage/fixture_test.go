@@ -37,6 +37,7 @@ type fixture struct {
 	claimed    *storage.Host // and not proven
 
 	code, access, ownAccess, refresh, interaction, par, verification, invitation, signIn, recovery, challenge string // digests
+	state, browser, held                                                                                      string // likewise
 
 	resetRequest, invitationID uuid.UUID
 	claim                      *storage.Claim
@@ -56,6 +57,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	f := &fixture{
 		ctx: ctx, code: digest(), access: digest(), ownAccess: digest(), refresh: digest(), interaction: digest(), par: digest(),
 		verification: digest(), invitation: digest(), signIn: digest(), recovery: digest(), challenge: digest(),
+		state: digest(), browser: digest(), held: digest(),
 	}
 	f.user = &storage.User{
 		Email: name + "@example.com", Username: &name, PasswordHash: "!", IsActive: true, Metadata: map[string]any{"team": "blue"},
@@ -131,9 +133,15 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	f.provider = &storage.UpstreamProvider{Name: "upstream", ClientID: "us", ClientSecret: "upstream-secret"}
 	must(db.CreateUpstreamProvider(ctx, f.provider))
 	f.account = &storage.UpstreamAccount{
-		UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-1", AccessToken: "upstream-at", RefreshToken: "upstream-rt",
+		UserID: f.user.ID, ProviderID: f.provider.ID, Issuer: upstreamIssuer, Subject: "u-1", Label: "alice@upstream.example", AccessToken: "upstream-at", RefreshToken: "upstream-rt",
 	}
 	must(db.CreateUpstreamAccount(ctx, f.account))
+	must(db.CreateUpstreamRequest(ctx, &storage.UpstreamRequest{
+		Digest: f.state, BrowserDigest: f.browser, ProviderID: f.provider.ID, UserID: &f.user.ID, Data: []byte(`{"nonce":"upstream-nonce"}`), ExpiresAt: hour,
+	}))
+	must(db.CreateUpstreamRequest(ctx, &storage.UpstreamRequest{
+		Digest: f.held, BrowserDigest: f.browser, ProviderID: f.provider.ID, Held: true, Data: []byte(`{"held":true}`), ExpiresAt: hour,
+	}))
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
 	f.device = &storage.Device{UserID: f.user.ID, Token: digest(), UserAgent: "Browser/1.0", ExpiresAt: hour}
 	must(db.CreateDevice(ctx, f.device))
@@ -165,6 +173,9 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 }
 
 const minute = time.Minute
+
+// upstreamIssuer is that of the provider that the fixture has.
+const upstreamIssuer = "https://upstream.example"
 
 // Limits that the fixture uses up.
 var (

@@ -616,7 +616,7 @@ var trespasses = map[string]trespass{
 	},
 	"CreateUpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.CreateUpstreamAccount(ctx, &storage.UpstreamAccount{
-			UserID: f.user.ID, ProviderID: f.provider.ID, ProviderUserID: "u-2",
+			UserID: f.user.ID, ProviderID: f.provider.ID, Issuer: upstreamIssuer, Subject: "u-2",
 		}))
 	},
 	"CreateDevice": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
@@ -660,7 +660,70 @@ var trespasses = map[string]trespass{
 		return only(db.Forgive(ctx, fixtureBackoff, f.user.Email))
 	},
 	"UpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return row(db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID))
+		return row(db.UpstreamAccount(ctx, f.provider.ID, f.account.Issuer, f.account.Subject))
+	},
+	"UpstreamProviderByID": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UpstreamProviderByID(ctx, f.provider.ID))
+	},
+	"ListUpstreamProviders": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return rows(db.ListUpstreamProviders(ctx, "", 0))
+	},
+	"UpdateUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		p := *f.provider
+		p.ClientID = "stolen"
+		return only(db.UpdateUpstreamProvider(ctx, &p))
+	},
+	"DeleteUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.DeleteUpstreamProvider(ctx, f.provider.ID)
+		return int(n), err
+	},
+	"UpstreamAccountOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID))
+	},
+	"UseUpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		a := *f.account
+		return only(db.UseUpstreamAccount(ctx, &a))
+	},
+	"RenewUpstreamTokens": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		a := *f.account
+		return only(db.RenewUpstreamTokens(ctx, &a, "stolen", "stolen", nil))
+	},
+	"DeleteUpstreamAccount": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteUpstreamAccount(ctx, f.user.ID, f.account.ID))
+	},
+	"DeleteUpstreamAccounts": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		n, err := db.DeleteUpstreamAccounts(ctx, f.user.ID)
+		return int(n), err
+	},
+	// A request of the stranger's own must not be for what is not.
+	"CreateUpstreamRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		made := storage.UpstreamRequest{Digest: uuid.NewString(), BrowserDigest: f.browser, ProviderID: f.provider.ID, ExpiresAt: now().Add(minute)}
+		own := storage.UpstreamProvider{Name: "own " + made.Digest}
+		if err := db.CreateUpstreamProvider(ctx, &own); err != nil {
+			return 0, err
+		}
+		about := made
+		about.ProviderID, about.UserID = own.ID, &f.user.ID
+		err := db.CreateUpstreamRequest(ctx, &about)
+		if _, deleted := db.DeleteUpstreamProvider(ctx, own.ID); deleted != nil {
+			return 0, deleted
+		}
+		if !isNotFound(err) {
+			return 1, err
+		}
+		return only(db.CreateUpstreamRequest(ctx, &made))
+	},
+	"UpstreamRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.UpstreamRequest(ctx, f.state))
+	},
+	"HeldUpstreamRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.HeldUpstreamRequest(ctx, f.browser))
+	},
+	"AnswerUpstreamRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.AnswerUpstreamRequest(ctx, &storage.UpstreamRequest{Digest: f.state, BrowserDigest: f.browser}))
+	},
+	"SpendUpstreamRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.SpendUpstreamRequest(ctx, f.state))
 	},
 }
 
@@ -685,7 +748,7 @@ var unharmed = []string{
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
 	"RightsOf", "ListAPIs", "CountAPIs",
 	"DeleteLogo", "ListHosts",
-	"EndOtherSessions", "UpstreamAccountsOf", "DeleteFactorsSince",
+	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.
@@ -827,7 +890,7 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	add(errors.Is(err, storage.ErrClaimed), nil)
 	provider, err := db.UpstreamProvider(ctx, f.provider.Name)
 	add(*provider, err)
-	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.ProviderUserID)
+	account, err := db.UpstreamAccount(ctx, f.provider.ID, f.account.Issuer, f.account.Subject)
 	add(*account, err)
 	devices, err := db.DevicesOf(ctx, f.user.ID)
 	list(devices, err)

@@ -45,6 +45,7 @@ var expiring = []struct {
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},
 	{"sign_ins", "digest", 0},
+	{"upstream_requests", "digest", 0},
 	{"spent_challenges", "org_id, digest", keepChallenges},
 	{"oauth_grants", "id", keepGrants},
 	{"rate_limits", "org_id, subject", keepLimits},

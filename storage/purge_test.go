@@ -33,7 +33,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 		tables := []string{
 			"oauth_codes", "oauth_access_tokens", "oauth_refresh_tokens", "oauth_grants", "interactions", "oauth_par", "oauth_jtis",
 			"verification_tokens", "sessions", "sign_ins", "spent_challenges", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
-			"rate_limits", "devices",
+			"rate_limits", "devices", "upstream_requests",
 		}
 		left := func() string {
 			var counts []string
@@ -65,7 +65,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			at   time.Time
 			want map[string]int
 		}{
-			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0, "devices": 0}},
+			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0, "devices": 0, "upstream_requests": 0}},
 			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0, "spent_challenges": 0}},
 			{end.Add(11 * time.Minute), map[string]int{"oauth_codes": 0}},
 			{end.Add(19 * time.Minute), nil},
@@ -191,6 +191,10 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			SELECT $1::uuid, md5(i::text), 'x', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO sign_ins (digest, org_id, browser_digest, user_id, amr, proven_at, expires_at, created_at)
 			SELECT md5(id::text), org_id, 'b', id, '[]', now(), now() + interval '1 hour', now() FROM users WHERE org_id = $1`,
+		`INSERT INTO oauth_providers (org_id, name, client_id, client_secret) VALUES ($1, 'purged', 'c', '')`,
+		`INSERT INTO upstream_requests (digest, org_id, browser_digest, provider_id, user_id, data, expires_at, created_at)
+			SELECT md5(u.id::text), u.org_id, md5(u.id::text), p.id, u.id, '', now() + interval '1 hour', now() FROM users u
+			JOIN oauth_providers p ON p.org_id = u.org_id WHERE u.org_id = $1`,
 		`INSERT INTO spent_challenges (org_id, digest, expires_at)
 			SELECT $1::uuid, md5(i::text), now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO passkeys (id, org_id, user_id, credential_id, name, record, created_at)

@@ -128,7 +128,7 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 		if len(audit) == 0 || *audit[len(audit)-1].IPAddress != "2001:db8::1" || audit[len(audit)-1].Details["k"] != "v" {
 			t.Errorf("audit: %+v", audit)
 		}
-		account, err := db.UpstreamAccount(ctx, f.provider.ID, "u-1")
+		account, err := db.UpstreamAccount(ctx, f.provider.ID, upstreamIssuer, "u-1")
 		must(t, err)
 		if account.AccessToken != "upstream-at" || account.RefreshToken != "upstream-rt" || account.UserID != f.user.ID {
 			t.Errorf("account: %+v", account)
@@ -525,7 +525,7 @@ func TestNoSecretStandsInTheDatabase(t *testing.T) {
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		must(t, err)
-		for _, canary := range []string{"private", "upstream-secret", "upstream-at", "upstream-rt", "answer-canary", "mail-canary"} {
+		for _, canary := range []string{"private", "upstream-secret", "upstream-at", "upstream-rt", "upstream-nonce", "answer-canary", "mail-canary"} {
 			if bytes.Contains(content, []byte(`"`+canary)) || canary != "private" && bytes.Contains(content, []byte(canary)) {
 				t.Errorf("%s stands in %s", canary, filepath.Base(file))
 			}
@@ -553,6 +553,9 @@ func TestWhatIsSealedOpensInItsOwnRowOnly(t *testing.T) {
 			`UPDATE oauth_providers SET client_secret = (SELECT p.client_secret FROM oauth_providers p WHERE p.id <> oauth_providers.id)
 				WHERE org_id = '` + f.user.OrgID.String() + `'`,
 			`UPDATE oauth_accounts SET access_token = refresh_token`,
+			`UPDATE upstream_requests SET data = (SELECT r.data FROM upstream_requests r WHERE r.digest = '` + g.state + `')
+				WHERE digest = '` + f.state + `'`,
+			`UPDATE upstream_requests SET browser_digest = 'another' WHERE digest = '` + f.held + `'`,
 			`UPDATE oauth_refresh_tokens SET answer = (SELECT t.answer FROM oauth_refresh_tokens t WHERE t.digest = '` + g.refresh + `')
 				WHERE digest = '` + f.refresh + `'`,
 			`UPDATE passkeys SET record = (SELECT p.record FROM passkeys p WHERE p.id = '` + g.passkey.ID.String() + `')
@@ -566,7 +569,9 @@ func TestWhatIsSealedOpensInItsOwnRowOnly(t *testing.T) {
 		}
 		_, keys := db.SigningKeys(ours)
 		_, provider := db.UpstreamProvider(ours, "upstream")
-		_, account := db.UpstreamAccount(ours, f.provider.ID, "u-1")
+		_, account := db.UpstreamAccount(ours, f.provider.ID, upstreamIssuer, "u-1")
+		_, request := db.UpstreamRequest(ours, f.state)
+		_, held := db.HeldUpstreamRequest(ours, "another")
 		_, _, token := db.RefreshToken(ours, f.refresh)
 		_, passkey := db.PasskeyByCredential(ours, f.passkey.CredentialID)
 		_, app := db.AuthenticatorsOf(ours, f.user.ID)
@@ -575,7 +580,7 @@ func TestWhatIsSealedOpensInItsOwnRowOnly(t *testing.T) {
 			row string
 		}{
 			"signing key": {keys, f.key.ID.String()}, "provider": {provider, f.provider.ID.String()},
-			"account": {account, f.account.ID.String()}, "answer": {token, f.refresh},
+			"account": {account, f.account.ID.String()}, "request": {request, f.state}, "held": {held, f.held}, "answer": {token, f.refresh},
 			"passkey": {passkey, f.passkey.ID.String()}, "authenticator": {app, f.app.ID.String()},
 		} {
 			if !errors.Is(c.err, seal.ErrOpen) || !strings.Contains(c.err.Error(), c.row) {
