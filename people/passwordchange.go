@@ -10,6 +10,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -38,17 +39,21 @@ func (p *People) HasPassword(ctx context.Context, userID uuid.UUID) (bool, error
 // is revoked, and links by which a password could be set are worth nothing. also is done in the same transaction; it renews the
 // session that goes on.
 func (p *People) ChangePassword(ctx context.Context, who visitor.Visitor, change PasswordChange, also func(context.Context) error) error {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
 	user, err := p.db.User(ctx, change.UserID)
 	if err != nil {
 		return fmt.Errorf("change password: %w", err)
 	}
-	if err := change.check(user); err != nil {
+	if err := change.check(org, user); err != nil {
 		return err
 	}
 	if user.PasswordHash != password.None {
 		attempt := Attempt{Login: user.Email, Password: change.Current, Device: change.Device, Facts: map[string]any{"for": "password change"}}
-		_, err := p.CheckPassword(ctx, who, attempt)
-		if errors.Is(err, ErrRefused) {
+		user, err = p.CheckPassword(ctx, who, attempt)
+		if errors.Is(err, ErrRefused) || err == nil && user.ID != change.UserID { // whose address it is by now
 			return &Invalid{"current", "account.password.wrong"}
 		}
 		if err != nil {
@@ -64,7 +69,7 @@ func (p *People) ChangePassword(ctx context.Context, who visitor.Visitor, change
 		if err != nil {
 			return err
 		}
-		if (now.PasswordHash == password.None) != (user.PasswordHash == password.None) || now.Email != user.Email {
+		if now.PasswordHash != user.PasswordHash || now.Email != user.Email {
 			return &Invalid{"current", "account.password.wrong"} // what was proven is no longer so
 		}
 		if err := p.db.SetPasswordHash(ctx, user.ID, hash); err != nil {
@@ -99,12 +104,12 @@ func (p *People) ChangePassword(ctx context.Context, who visitor.Visitor, change
 }
 
 // check says what is wrong with what was entered, before anything is compared that takes its time.
-func (change PasswordChange) check(user *storage.User) error {
+func (change PasswordChange) check(org *tenant.Org, user *storage.User) error {
 	var wrong []error
 	if change.Current == "" && user.PasswordHash != password.None {
 		wrong = append(wrong, &Invalid{"current", "account.password.current_needed"})
 	}
-	switch err := password.Judge(change.Next, about(user)...); {
+	switch err := password.Judge(change.Next, append(about(user), org.Name, org.Slug)...); {
 	case change.Next == "":
 		wrong = append(wrong, &Invalid{"password", "account.password.needed"})
 	case err != nil:

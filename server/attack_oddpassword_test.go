@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
 
@@ -110,6 +112,45 @@ func TestNoPageTakesAPasswordThatIsNone(t *testing.T) {
 	}
 	if stored() != hash {
 		t.Error("a password was changed")
+	}
+}
+
+// The first that anybody tries is what the page says on top: a password is not the name of the organization, wherever it is chosen.
+func TestNoPageTakesTheNameOfTheOrganizationForAPassword(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	house.Organization("wolkenkuckucksheim")
+	org, who := decided(t, house, "wolkenkuckucksheim", "sign_up.mode", "open"), visitorOf("203.0.113.6")
+	alice := house.User(org, "alice")
+	_, invitation, err := house.Operators.Invite(org, manage.NewInvitation{Email: "guest@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := house.People.Forgot(org, who, "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	reset := tokenOf(t, house, alice.Email, mail.PasswordReset)
+	const text = "Wolkenkuckucksheim"
+	newcomer := people.Newcomer{Password: text}
+	for page, choose := range map[string]func() error{
+		"sign-up": func() error {
+			_, err := house.People.BeginSignUp(org, who, people.SignUp{Email: "new@example.com", Newcomer: newcomer})
+			return err
+		},
+		"invitation": func() error {
+			_, token, _ := strings.Cut(invitation, "?token=")
+			_, err := house.People.AcceptInvitation(org, who, token, newcomer, nothingMore)
+			return err
+		},
+		"reset": func() error { _, err := house.People.Reset(org, who, reset, text); return err },
+		"account": func() error {
+			change := people.PasswordChange{UserID: alice.ID, Current: servertest.Password, Next: text, Again: text}
+			return house.People.ChangePassword(org, who, change, func(context.Context) error { return nil })
+		},
+	} {
+		if err := choose(); people.Problems(err)[people.FieldPassword] != "password.guessable" {
+			t.Errorf("%s: %v", page, err)
+		}
 	}
 }
 

@@ -325,6 +325,83 @@ func TestARenewedHashDoesNotBringAnOldPasswordBack(t *testing.T) {
 	}
 }
 
+// S-208: of two who change a password at once, whoever knows only the one before does not undo what the other has just done.
+func TestAPasswordIsNotChangedWithOneThatWasReplacedMeanwhile(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{DatabaseURL: storagetest.PostgresURL(t)})
+	org := house.In("default")
+	user := house.User(org, "alice")
+	changed, db := make(chan error, 1), house.SQL()
+	const next = "$the hash of another password$"
+	err := house.DB.InTx(org, func(ctx context.Context) error {
+		if err := house.DB.SetPasswordHash(ctx, user.ID, next); err != nil {
+			return err
+		}
+		go func() {
+			change := people.PasswordChange{UserID: user.ID, Current: servertest.Password, Next: otherPassword, Again: otherPassword}
+			changed <- house.People.ChangePassword(org, visitorOf("203.0.113.6"), change, func(context.Context) error { return nil })
+		}()
+		eventually(t, "somebody waits for the row", func() bool {
+			return len(column(t, db, `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)) > 0
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-changed; people.Problems(err)["current"] != "account.password.wrong" {
+		t.Errorf("whoever was late is told %v", err)
+	}
+	if now, err := house.DB.User(org, user.ID); err != nil || now.PasswordHash != next {
+		t.Errorf("%v: the hash is %s", err, now.PasswordHash)
+	}
+	for _, l := range house.Letters(user.Email) {
+		t.Errorf("a letter %s tells of what was not done", l.Kind)
+	}
+}
+
+// S-208, S-216: a link that sets a password is worth nothing once the password was set in another way.
+func TestALinkThatSetsAPasswordEndsWithThePasswordThatItWasFor(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house := servertest.Start(t, servertest.Options{DatabaseURL: databaseURL})
+		org, who := house.In("default"), visitorOf("203.0.113.6")
+		for name, set := range map[string]func(user *storage.User) error{
+			"by its person": func(user *storage.User) error {
+				change := people.PasswordChange{UserID: user.ID, Current: servertest.Password, Next: otherPassword, Again: otherPassword}
+				return house.People.ChangePassword(org, who, change, func(context.Context) error { return nil })
+			},
+			"by an operator": func(user *storage.User) error { return house.Operators.SetPassword(org, user.Email, otherPassword) },
+			"by taking it away": func(user *storage.User) error { // for whoever has the address back
+				next := "next-" + user.Email
+				if err := house.People.ChangeEmail(org, who, user.ID, next); err != nil {
+					return err
+				}
+				if _, err := house.People.ConfirmEmail(org, who, tokenOf(t, house, next, mail.ConfirmEmail)); err != nil {
+					return err
+				}
+				_, err := house.People.UndoEmail(org, who, tokenOf(t, house, user.Email, mail.EmailChanged))
+				return err
+			},
+		} {
+			user := house.User(org, "person-"+strings.ReplaceAll(name, " ", "-"))
+			if err := house.People.Forgot(org, who, *user.Username, ""); err != nil {
+				t.Fatal(err)
+			}
+			token := tokenOf(t, house, user.Email, mail.PasswordReset)
+			if _, err := house.People.OpenReset(org, who, token); err != nil {
+				t.Fatalf("%s: before, the link is no good: %v", name, err)
+			}
+			if err := set(user); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := house.People.Reset(org, who, token, newPassword); !errors.Is(err, people.ErrDeadLink) {
+				t.Errorf("%s: afterwards the link is good: %v", name, err)
+			}
+		}
+	})
+}
+
 // S-208, S-216: a sign-in with the old password that is under way at the moment in which it is changed does not outlive it.
 func TestASignInAtTheMomentOfAChangeOfPasswordEndsWithIt(t *testing.T) {
 	t.Parallel()
