@@ -21,6 +21,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -118,26 +119,30 @@ func groups(text string, n int, separator string) string {
 	return b.String()
 }
 
-// ConfirmAuthenticator gives a person the app that a page has set up, now that it has shown a right code, and returns what that
-// has proven.
-func (p *People) ConfirmAuthenticator(ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed, code, name string) ([]string, error) {
+// Enrolled is done in the transaction that gives a person a factor, with what showing it has proven.
+type Enrolled func(ctx context.Context, amr []string) error
+
+// ConfirmAuthenticator gives a person the app that a page has set up, now that it has shown a right code.
+func (p *People) ConfirmAuthenticator(
+	ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed, code, name string, also Enrolled,
+) error {
 	var key []byte
 	opened, err := p.openChallenge(ctx, sealed, &key, "authenticator", browser, user.ID.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := p.db.Take(ctx, factorPerPerson, user.ID.String()); err != nil {
-		return nil, err
+	if err := p.db.Take(ctx, throttle.FactorPerson, user.ID.String()); err != nil {
+		return err
 	}
 	step, ok := stepOf(key, code, 0, time.Now())
 	if !ok {
-		return nil, wrongCode()
+		return wrongCode()
 	}
-	if err := p.db.GiveBack(ctx, factorPerPerson, user.ID.String()); err != nil {
-		return nil, err
+	if err := p.db.GiveBack(ctx, throttle.FactorPerson, user.ID.String()); err != nil {
+		return err
 	}
 	name = factorName(name, "TOTP")
-	err = p.db.InTx(ctx, func(ctx context.Context) error {
+	return p.db.InTx(ctx, func(ctx context.Context) error {
 		if err := p.spend(ctx, opened); err != nil {
 			return err
 		}
@@ -151,12 +156,11 @@ func (p *People) ConfirmAuthenticator(ctx context.Context, who visitor.Visitor, 
 		if err := p.audit(ctx, who, byUser(user.ID), "authenticator.added", app.ID.String(), map[string]any{"name": name}); err != nil {
 			return err
 		}
-		return p.post(ctx, user, mail.Letter{Kind: mail.FactorAdded, What: "mail.what.app", Item: name, Language: who.Language})
+		if err := p.post(ctx, user, mail.Letter{Kind: mail.FactorAdded, What: "mail.what.app", Item: name, Language: who.Language}); err != nil {
+			return err
+		}
+		return also(ctx, []string{proof.OTP})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return []string{proof.OTP}, nil
 }
 
 // roomForFactor refuses more than a person can have use for. The person's row is locked, so that several at once are counted.
@@ -174,7 +178,8 @@ func (p *People) roomForFactor(ctx context.Context, user *storage.User) error {
 // RemoveAuthenticator takes an app from a person, unless it is the last factor of one who must have one (*Invalid).
 func (p *People) RemoveAuthenticator(ctx context.Context, who visitor.Visitor, user *storage.User, id uuid.UUID) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
-		if _, err := p.db.LockUser(ctx, user.ID); err != nil {
+		user, err := p.db.LockUser(ctx, user.ID)
+		if err != nil {
 			return err
 		}
 		apps, err := p.db.AuthenticatorsOf(ctx, user.ID)
@@ -232,7 +237,8 @@ func stepOf(key []byte, code string, last int64, now time.Time) (int64, bool) {
 		if step <= last {
 			continue
 		}
-		want, err := hotp.GenerateCodeCustom(text, uint64(step), hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1}) //nolint:gosec // a time after 1970
+		counter := uint64(step) //nolint:gosec // a time after 1970
+		want, err := hotp.GenerateCodeCustom(text, counter, hotp.ValidateOpts{Digits: otp.DigitsSix, Algorithm: otp.AlgorithmSHA1})
 		if err == nil && secret.Equal(want, code) {
 			return step, true
 		}

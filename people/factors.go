@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -83,22 +84,41 @@ const (
 	Enrolment     // to set one up: they have none, and must
 )
 
-// Due says what a sign-in still wants after what was proven. demanded is true where the request wants two factors whatever the
-// organization and the person have decided; trusted, that they gave them in this browser lately, which counts for those two and
-// not for such a request.
-func (p *People) Due(ctx context.Context, user *storage.User, amr []string, demanded, trusted bool) (Due, Factors, error) {
+// Measure is what a sign-in, or a session, is held against.
+type Measure struct {
+	// Demand is what the request for authentication wants.
+	Demand proof.Demand
+	// Device is what the browser is known by, if it is and that counts: with one that is trusted the person need not give a second
+	// factor, except for a request that wants two.
+	Device string
+	// Session is true for a session, which was complete by what held when it began. That its person has set up a factor since is no
+	// reason to ask for it there; that their organization has come to ask for one is.
+	Session bool
+}
+
+// Due says what is still wanted after what was proven.
+func (p *People) Due(ctx context.Context, user *storage.User, amr []string, by Measure) (Due, Factors, error) {
 	if proof.Strong(amr) {
 		return Nothing, Factors{}, nil
+	}
+	required, err := p.SecondFactorRequired(ctx, user)
+	if err != nil || !required && by.Session && by.Demand == proof.AsDecided {
+		return Nothing, Factors{}, err
 	}
 	factors, err := p.Factors(ctx, user)
 	if err != nil {
 		return Nothing, factors, err
 	}
-	if !demanded {
-		required, err := p.SecondFactorRequired(ctx, user)
-		if err != nil || trusted || !required && !factors.Enrolled() {
+	switch {
+	case by.Demand == proof.Two:
+	case by.Demand == proof.TwoIfThere && factors.Possible():
+	case required, factors.Enrolled() && !by.Session:
+		trusted, err := p.DeviceTrusted(ctx, user.ID, by.Device)
+		if err != nil || trusted {
 			return Nothing, factors, err
 		}
+	default:
+		return Nothing, factors, nil
 	}
 	if !factors.Possible() {
 		return Enrolment, factors, nil
@@ -116,11 +136,9 @@ type Given struct {
 // Take uses the proof up. One that was used up meanwhile is storage.ErrSpent.
 func (g *Given) Take(ctx context.Context) error { return g.take(ctx) }
 
-// The limits of guessing (S-214): per sign-in, of which each has ten minutes, and per person, whatever the way and the code.
-var (
-	factorPerSignIn = throttle.Limit{Name: "factor_sign_in", Burst: 5, Per: time.Hour}
-	factorPerPerson = throttle.Limit{Name: "factor_person", Burst: 20, Per: time.Hour}
-)
+// factorPerSignIn is the limit of guessing in one sign-in (S-214), of which each has ten minutes. throttle.FactorPerson holds over
+// all of them, whatever the way and the code.
+var factorPerSignIn = throttle.Limit{Name: "factor_sign_in", Burst: 5, Per: time.Hour}
 
 // wrongCode is said of every code that is not taken, whatever is wrong with it.
 func wrongCode() error { return &Invalid{Field: "code", Message: "factor.code_wrong"} }
@@ -139,21 +157,30 @@ func (p *People) TryCode(ctx context.Context, who visitor.Visitor, user *storage
 	default:
 		return nil, wrongCode()
 	}
+	return p.counted(ctx, user, under, func() (*Given, error) {
+		given, err := look(ctx, who, user, code)
+		var invalid *Invalid
+		if errors.As(err, &invalid) {
+			return nil, errors.Join(err, p.factorFailed(ctx, who, user, way))
+		}
+		return given, err
+	})
+}
+
+// counted counts a try at a factor before it is looked at, so that many at once are no more than many one by one. One that is right
+// is given back to its person.
+func (p *People) counted(ctx context.Context, user *storage.User, under string, look func() (*Given, error)) (*Given, error) {
 	if err := p.db.Take(ctx, factorPerSignIn, under); err != nil {
 		return nil, err
 	}
-	if err := p.db.Take(ctx, factorPerPerson, user.ID.String()); err != nil {
+	if err := p.db.Take(ctx, throttle.FactorPerson, user.ID.String()); err != nil {
 		return nil, err
 	}
-	given, err := look(ctx, who, user, code)
-	var invalid *Invalid
-	if errors.As(err, &invalid) {
-		return nil, errors.Join(err, p.factorFailed(ctx, who, user, way))
-	}
+	given, err := look()
 	if err != nil {
 		return nil, err
 	}
-	return given, p.db.GiveBack(ctx, factorPerPerson, user.ID.String())
+	return given, p.db.GiveBack(ctx, throttle.FactorPerson, user.ID.String())
 }
 
 // factorFailed writes a failure down.
@@ -161,9 +188,22 @@ func (p *People) factorFailed(ctx context.Context, who visitor.Visitor, user *st
 	return p.audit(ctx, who, Anonymous, "user.factor_failed", user.ID.String(), map[string]any{"way": way})
 }
 
-// keepsOne refuses to take the last second factor from a person who must have one. It is asked in the transaction that takes
-// it, after it was taken.
+// keepsOne refuses to take the last second factor from a person who must have one, and the last passkey from one who has nothing
+// else to sign in with. It is asked in the transaction that takes it, after it was taken; user is as the row stands there.
 func (p *People) keepsOne(ctx context.Context, user *storage.User) error {
+	if user.PasswordHash == password.None {
+		keys, err := p.db.PasskeysOf(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		elsewhere, err := p.db.UpstreamAccountsOf(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		if len(keys)+len(elsewhere) == 0 {
+			return &Invalid{Field: "factor", Message: "factor.last_way"}
+		}
+	}
 	factors, err := p.Factors(ctx, user)
 	if err != nil || factors.Enrolled() {
 		return err

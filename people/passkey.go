@@ -18,6 +18,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/useragent"
 	"github.com/keizer-auth/keizer/internal/visitor"
 	"github.com/keizer-auth/keizer/storage"
@@ -140,14 +141,23 @@ func (p *People) BeginPasskeySignIn(ctx context.Context, browser string) (*Cerem
 }
 
 // TryPasskeySignIn looks at an answer to BeginPasskeySignIn, and returns whose it is. It proves the person wholly: that they have
-// the key, and that it has verified them. What is no good is *Invalid.
+// the key, and that it has verified them. What is no good is *Invalid. It counts like a password, for the network that it comes from
+// and for the organization: nobody guesses a key, but each try is work and a row of the audit.
 func (p *People) TryPasskeySignIn(ctx context.Context, who visitor.Visitor, browser, sealed, answer string) (*storage.User, *Given, error) {
 	var session webauthn.SessionData
 	opened, err := p.openChallenge(ctx, sealed, &session, ceremonySignIn, browser)
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.tryPasskey(ctx, who, nil, opened, session, answer)
+	count := &signInCount{people: p, network: throttle.Network(who.Address)}
+	if err := count.admitPasskey(ctx); err != nil {
+		return nil, nil, err
+	}
+	user, given, err := p.tryPasskey(ctx, who, nil, opened, session, answer)
+	if err == nil {
+		count.giveBack(ctx)
+	}
+	return user, given, err
 }
 
 // BeginPasskeyFactor asks a person for one of their passkeys.
@@ -178,15 +188,19 @@ func (p *People) BeginPasskeyFactor(ctx context.Context, browser string, user *s
 	return p.ceremony(ctx, options.Response, session, ceremonyFactor, browser, user.ID.String())
 }
 
-// TryPasskeyFactor looks at an answer to BeginPasskeyFactor.
-func (p *People) TryPasskeyFactor(ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed, answer string) (*Given, error) {
+// TryPasskeyFactor looks at an answer to BeginPasskeyFactor. It is counted as TryCode counts.
+func (p *People) TryPasskeyFactor(
+	ctx context.Context, who visitor.Visitor, browser string, user *storage.User, under, sealed, answer string,
+) (*Given, error) {
 	var session webauthn.SessionData
 	opened, err := p.openChallenge(ctx, sealed, &session, ceremonyFactor, browser, user.ID.String())
 	if err != nil {
 		return nil, err
 	}
-	_, given, err := p.tryPasskey(ctx, who, user, opened, session, answer)
-	return given, err
+	return p.counted(ctx, user, under, func() (*Given, error) {
+		_, given, err := p.tryPasskey(ctx, who, user, opened, session, answer)
+		return given, err
+	})
 }
 
 // errForeignPasskey says that an answer is of a credential that is nobody's here, or not of whom it says.
@@ -349,38 +363,40 @@ func (p *People) BeginPasskey(ctx context.Context, browser string, user *storage
 	return p.ceremony(ctx, options.Response, session, ceremonyRegister, browser, user.ID.String())
 }
 
-// AddPasskey gives a person the passkey that an answer to BeginPasskey brings (Web Authentication §7.1), and returns what that has
-// proven. What is no good is *Invalid.
-func (p *People) AddPasskey(ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed, answer, name string) ([]string, error) {
+// AddPasskey gives a person the passkey that an answer to BeginPasskey brings (Web Authentication §7.1). What is no good is
+// *Invalid.
+func (p *People) AddPasskey(
+	ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed, answer, name string, also Enrolled,
+) error {
 	var session webauthn.SessionData
 	opened, err := p.openChallenge(ctx, sealed, &session, ceremonyRegister, browser, user.ID.String())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	org, err := tenant.From(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	rp, origin, err := relyingParty(org)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(answer) > maxCredential {
-		return nil, wrongPasskey()
+		return wrongPasskey()
 	}
 	parsed, err := protocol.ParseCredentialCreationResponseBytes([]byte(answer))
 	if err != nil || parsed.Response.CollectedClientData.Origin != origin {
-		return nil, wrongPasskey()
+		return wrongPasskey()
 	}
 	credential, err := rp.CreateCredential(&holder{user: user}, session, parsed)
 	if err != nil {
 		p.log.DebugContext(ctx, "a new passkey was refused", "cause", err, "user", user.ID)
-		return nil, wrongPasskey()
+		return wrongPasskey()
 	}
 	credential.Attestation = webauthn.CredentialAttestation{} // none was asked for
 	record, err := json.Marshal(credential)
 	if err != nil {
-		return nil, fmt.Errorf("write passkey: %w", err)
+		return fmt.Errorf("write passkey: %w", err)
 	}
 	name = factorName(name, cmp.Or(useragent.Readable(who.Agent), "Passkey"))
 	err = p.db.InTx(ctx, func(ctx context.Context) error {
@@ -400,15 +416,15 @@ func (p *People) AddPasskey(ctx context.Context, who visitor.Visitor, browser st
 		if err := p.audit(ctx, who, byUser(user.ID), "passkey.added", key.ID.String(), map[string]any{"name": name}); err != nil {
 			return err
 		}
-		return p.post(ctx, user, mail.Letter{Kind: mail.FactorAdded, What: "mail.what.passkey", Item: name, Language: who.Language})
+		if err := p.post(ctx, user, mail.Letter{Kind: mail.FactorAdded, What: "mail.what.passkey", Item: name, Language: who.Language}); err != nil {
+			return err
+		}
+		return also(ctx, keyMethods(credential.Flags.BackupEligible, parsed.Response.AttestationObject.AuthData.Flags.HasUserVerified()))
 	})
 	if errors.Is(err, storage.ErrConflict) {
-		return nil, wrongPasskey()
+		return wrongPasskey()
 	}
-	if err != nil {
-		return nil, err
-	}
-	return keyMethods(credential.Flags.BackupEligible, parsed.Response.AttestationObject.AuthData.Flags.HasUserVerified()), nil
+	return err
 }
 
 // RenamePasskey gives a person's passkey another name.
@@ -428,7 +444,8 @@ func (p *People) RenamePasskey(ctx context.Context, who visitor.Visitor, user *s
 // RemovePasskey takes a passkey from a person, unless it is the last factor of one who must have one (*Invalid).
 func (p *People) RemovePasskey(ctx context.Context, who visitor.Visitor, user *storage.User, id uuid.UUID) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
-		if _, err := p.db.LockUser(ctx, user.ID); err != nil {
+		user, err := p.db.LockUser(ctx, user.ID)
+		if err != nil {
 			return err
 		}
 		keys, err := p.db.PasskeysOf(ctx, user.ID)

@@ -24,33 +24,67 @@ const (
 	recoveryAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 )
 
-// MakeRecoveryCodes gives a person new recovery codes, which are shown now and never again. Those before are worth nothing from
-// then on.
-func (p *People) MakeRecoveryCodes(ctx context.Context, who visitor.Visitor, user *storage.User) ([]string, error) {
-	codes := make([]string, recoveryCodes)
-	digests := make([]string, recoveryCodes)
-	for i := range codes {
+// NewCodes are recovery codes that a page shows, once. Sealed goes through the page and comes back when its reader has kept them.
+type NewCodes struct {
+	Codes  []string
+	Sealed string
+}
+
+// BeginRecoveryCodes makes a set of recovery codes. They are worth nothing, and those before are still good, until their person says
+// that they have kept them. browser is what the page is bound to.
+func (p *People) BeginRecoveryCodes(ctx context.Context, browser string, user *storage.User) (*NewCodes, error) {
+	made := &NewCodes{Codes: make([]string, recoveryCodes)}
+	for i := range made.Codes {
 		random := make([]byte, recoveryLength)
 		rand.Read(random)
 		var b strings.Builder
 		for _, r := range random {
 			b.WriteByte(recoveryAlphabet[r%byte(len(recoveryAlphabet))])
 		}
-		codes[i], digests[i] = groups(b.String(), 4, "-"), recoveryDigest(user, b.String())
+		made.Codes[i] = groups(b.String(), 4, "-")
 	}
-	err := p.db.InTx(ctx, func(ctx context.Context) error {
+	digests := make([]string, len(made.Codes))
+	for i, code := range made.Codes {
+		digests[i] = recoveryDigest(user, recoveryText(code))
+	}
+	var err error
+	made.Sealed, err = p.sealChallenge(ctx, digests, "recovery codes", browser, user.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// KeepRecoveryCodes gives a person the recovery codes that a page has shown them. Those before are worth nothing from then on. Whoever
+// has no second factor that they could stand in for is refused (*Invalid).
+func (p *People) KeepRecoveryCodes(ctx context.Context, who visitor.Visitor, browser string, user *storage.User, sealed string) error {
+	var digests []string
+	opened, err := p.openChallenge(ctx, sealed, &digests, "recovery codes", browser, user.ID.String())
+	if err != nil {
+		return err
+	}
+	return p.db.InTx(ctx, func(ctx context.Context) error {
+		if err := p.spend(ctx, opened); err != nil {
+			return err
+		}
+		if _, err := p.db.LockUser(ctx, user.ID); err != nil {
+			return err
+		}
+		counts, err := p.db.FactorCounts(ctx, user.ID)
+		if err != nil {
+			return err
+		}
+		if !counts.Second() {
+			return &Invalid{Field: "factor", Message: "factor.codes_for_nothing"}
+		}
 		if err := p.db.ReplaceRecoveryCodes(ctx, user.ID, digests); err != nil {
 			return err
 		}
-		if err := p.audit(ctx, who, byUser(user.ID), "recovery_codes.made", user.ID.String(), map[string]any{"count": recoveryCodes}); err != nil {
+		if err := p.audit(ctx, who, byUser(user.ID), "recovery_codes.made", user.ID.String(), map[string]any{"count": len(digests)}); err != nil {
 			return err
 		}
 		return p.post(ctx, user, mail.Letter{Kind: mail.FactorAdded, What: "mail.what.recovery", Language: who.Language})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return codes, nil
 }
 
 // recoveryDigest is what is stored of a code.

@@ -51,6 +51,18 @@ type Client struct {
 
 func (Client) TableName() string { return "oauth_clients" }
 
+// DefaultACRValues are the authentication contexts that the client asks for where a request does not say (OpenID Connect Dynamic
+// Client Registration 1.0 §2).
+func (c *Client) DefaultACRValues() (values []string) {
+	listed, _ := c.Metadata["default_acr_values"].([]any)
+	for _, one := range listed {
+		if value, ok := one.(string); ok {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
 func (c *Client) fill() {
 	filled(&c.RedirectURIs, &c.PostLogoutRedirectURIs, &c.GrantTypes, &c.ResponseTypes, &c.ResponseModes, &c.Scopes, &c.Audience)
 }

@@ -28,9 +28,12 @@ const (
 var ErrClaims = errors.New("the claims parameter must be a JSON object of the members userinfo and id_token")
 
 // ReadRequest reads acr_values and, of the claims parameter, what it says of the acr of the ID token. Where both ask, claims is
-// the more particular of the two and counts.
-func ReadRequest(params url.Values) (Request, error) {
+// the more particular of the two and counts. otherwise are the values of whoever asks for none.
+func ReadRequest(params url.Values, otherwise []string) (Request, error) {
 	r := Request{Values: strings.Fields(params.Get("acr_values"))}
+	if len(r.Values) == 0 {
+		r.Values = otherwise
+	}
 	if len(r.Values) > maxValues {
 		r.Values = r.Values[:maxValues]
 	}
@@ -132,6 +135,31 @@ func (r Request) WantsMulti(acr string) bool {
 		}
 	}
 	return false
+}
+
+// Demand is how much a request wants of a person, beside what their organization and they themselves have decided.
+type Demand int
+
+// What can be demanded.
+const (
+	// AsDecided: nothing more.
+	AsDecided Demand = iota
+	// TwoIfThere: two factors of whoever has them.
+	TwoIfThere
+	// Two: two factors, to be set up where there are none.
+	Two
+)
+
+// Demand is what a request wants of a person who signs in. Whoever asks for two factors and names nothing else that would do is
+// not answered with one: an API that sent the application here for more would only send it here again (RFC 9470 §5).
+func (r Request) Demand() Demand {
+	switch {
+	case !r.WantsMulti(One):
+		return AsDecided
+	case r.Satisfied(One):
+		return TwoIfThere
+	}
+	return Two
 }
 
 // Impossible reports whether the request insists on what there is not.
