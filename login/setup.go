@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
@@ -147,13 +147,13 @@ func (l *Login) signInOperator(c *gin.Context, slug string, user *storage.User) 
 		return fmt.Errorf("find the organization that was set up: %w", err)
 	}
 	ctx := tenant.With(c.Request.Context(), org)
-	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), map[string]any{"amr": proof.AMR, "setup": true})
-	fresh, err := l.start(ctx, c, user, proof, row, nil)
+	given := web.Proven(proof.Password)
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), map[string]any{"amr": given.AMR, "setup": true})
+	in, err := l.start(ctx, c, arrival{user: user, given: given, row: row})
 	if err != nil {
 		return fmt.Errorf("sign the operator in: %w", err)
 	}
-	l.sessions.Deliver(c, fresh)
+	l.deliver(ctx, c, in)
 	return nil
 }
 

@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
@@ -26,10 +26,9 @@ const (
 	purposeLogin = "login"
 	// maxLogin is more than any user name or e-mail address has, in bytes.
 	maxLogin = 254
+	// actionPasskey sends the answer of an authenticator.
+	actionPasskey = "passkey"
 )
-
-// amrPassword says that a password was checked (RFC 8176 §2).
-const amrPassword = "pwd"
 
 // SignIn serves GET /login.
 func (l *Login) SignIn(c *gin.Context) error {
@@ -49,6 +48,14 @@ func (l *Login) SignIn(c *gin.Context) error {
 		v.onward(c)
 		return nil
 	}
+	return l.showSignIn(c, v, http.StatusOK, page)
+}
+
+func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignInPage) error {
+	_, user, err := l.sessions.Current(c)
+	if err != nil {
+		return err
+	}
 	if user != nil {
 		// Asked again, though somebody is signed in: the application wants it proven anew, of them or of whomever it names.
 		page.Again = true
@@ -56,10 +63,6 @@ func (l *Login) SignIn(c *gin.Context) error {
 			page.Username = user.DisplayName()
 		}
 	}
-	return l.showSignIn(c, v, http.StatusOK, page)
-}
-
-func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignInPage) error {
 	page.Action, page.App = v.at("/login"), v.app()
 	page.ForgotURL = v.at(pathForgot)
 	if !page.Again && v.org.Decided().SignUp.Mode == settings.SignUpOpen {
@@ -67,6 +70,14 @@ func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignIn
 	}
 	page.Cancel = v.interaction != nil || page.Again
 	page.CSRF = l.sessions.CSRF(c, purposeLogin)
+	if people.PasskeysPossible(v.org) {
+		asked, err := l.people.BeginPasskeySignIn(c.Request.Context(), l.sessions.Browser(c))
+		if err != nil {
+			return err
+		}
+		page.Passkey.PostForm = web.PostForm{Action: page.Action, CSRF: page.CSRF}
+		page.Passkey.Options, page.Passkey.Sealed, page.Passkey.Beside = asked.Options, asked.Sealed, true
+	}
 	return l.pages.Render(c, status, pageLogin, page)
 }
 
@@ -104,18 +115,40 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return l.refuse(c, v, web.Event(c, web.Anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
 	}
 
+	if form.Get(paramAction) == actionPasskey {
+		return l.passkeyPost(c, v, form)
+	}
 	given := credentials{strings.TrimSpace(form.Get("username")), form.Get("password")}
 	if page, ok := given.complete(); !ok {
 		return l.showSignIn(c, v, http.StatusBadRequest, page)
 	}
 	user, err := l.people.CheckPassword(c.Request.Context(), l.pages.Visitor(c), l.attempt(c, v, given))
+	if err == nil {
+		err = l.proven(c, v, user, []string{proof.Password}, nil)
+	}
+	if errors.Is(err, errSwitchedOff) {
+		err = l.people.RefuseSignIn(c.Request.Context(), l.pages.Visitor(c), l.attempt(c, v, given), user, people.SwitchedOff)
+	}
 	if errors.Is(err, people.ErrRefused) {
 		return l.showFailed(c, v, given)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// passkeyPost is SignInPost for an answer to the passkey that the page asks for.
+func (l *Login) passkeyPost(c *gin.Context, v *visit, form url.Values) error {
+	user, given, err := l.people.TryPasskeySignIn(c.Request.Context(), l.pages.Visitor(c), l.sessions.Browser(c), form.Get("challenge"), form.Get("passkey"))
+	if err == nil {
+		err = l.proven(c, v, user, given.AMR, given.Take)
 	}
-	return l.signedIn(c, v, given, user)
+	problem := factorProblem(err)
+	if errors.Is(err, errSwitchedOff) {
+		problem = "factor.passkey_wrong"
+	}
+	if problem != "" {
+		return l.showSignIn(c, v, http.StatusUnauthorized, web.SignInPage{Passkey: web.Ceremony{Problem: problem}})
+	}
+	return err
 }
 
 // complete looks whether there is anything to check, without a word about whose it would be.
@@ -147,63 +180,125 @@ func (l *Login) showFailed(c *gin.Context, v *visit, given credentials) error {
 	return l.showSignIn(c, v, http.StatusUnauthorized, web.SignInPage{Username: given.login, Problem: "login.failed"})
 }
 
-// signedIn makes of a proven password a session, and of the session a step of the interaction: both, with their audit, or
-// neither.
-func (l *Login) signedIn(c *gin.Context, v *visit, given credentials, user *storage.User) error {
-	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": proof.AMR}))
-	fresh, err := l.start(c.Request.Context(), c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
-		if v.interaction == nil {
-			return nil
-		}
-		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
-	})
-	if errors.Is(err, errSwitchedOff) {
-		err = l.people.RefuseSignIn(c.Request.Context(), l.pages.Visitor(c), l.attempt(c, v, given), user, people.SwitchedOff)
-		if errors.Is(err, people.ErrRefused) {
-			return l.showFailed(c, v, given)
-		}
+// proven goes on after a first factor: with the session, or with the page of the second where one is asked for. take uses up what
+// was given, where that can be given once. It returns errSwitchedOff for whoever is not to come in after all.
+func (l *Login) proven(c *gin.Context, v *visit, user *storage.User, amr []string, take func(context.Context) error) error {
+	demand, err := v.demand()
+	if err != nil {
 		return err
 	}
-	if err != nil {
-		return fmt.Errorf("sign in: %w", err)
+	measure := people.Measure{Demand: demand}
+	if !v.fresh {
+		measure.Device = l.sessions.Device(c.Request.Context(), c)
 	}
-	l.sessions.Deliver(c, fresh)
+	due, factors, err := l.people.Due(c.Request.Context(), user, amr, measure)
+	if err != nil {
+		return err
+	}
+	if due != people.Nothing {
+		return l.beginHalfway(c, v, user, amr, due, factors)
+	}
+	given := web.Proven(amr...)
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": given.AMR}))
+	in, err := l.start(c.Request.Context(), c, arrival{user: user, given: given, row: row, also: func(ctx context.Context, fresh *web.Fresh) error {
+		if take != nil {
+			if err := take(ctx); err != nil {
+				return err
+			}
+		}
+		return l.noted(ctx, v, fresh, given)
+	}})
+	if err != nil {
+		return err
+	}
+	l.deliver(c.Request.Context(), c, in)
 	v.onward(c)
 	return nil
 }
 
-// errSwitchedOff says that a person was switched off, or deleted, after their password was looked at.
+// demand is what the authorization request wants of the person, if there is one.
+func (v *visit) demand() (proof.Demand, error) {
+	if v.interaction == nil {
+		return proof.AsDecided, nil
+	}
+	asked, err := proof.ReadRequest(v.interaction.Params, v.client.DefaultACRValues())
+	if err != nil {
+		return proof.AsDecided, &web.Error{Status: http.StatusBadRequest, Code: "invalid_request", Message: "error.interaction", Cause: err}
+	}
+	return asked.Demand(), nil
+}
+
+// noted makes of a session a step of the authorization request, if there is one.
+func (l *Login) noted(ctx context.Context, v *visit, fresh *web.Fresh, given web.Proof) error {
+	if v.interaction == nil {
+		return nil
+	}
+	return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, given.At))
+}
+
+// errSwitchedOff says that a person was switched off, or deleted, or got another password, after theirs was looked at.
 var errSwitchedOff = errors.New("the person is not active any more")
 
+// arrival is somebody who has proven all that is asked for.
+type arrival struct {
+	user  *storage.User
+	given web.Proof
+	// row is what the audit is told.
+	row *storage.AuditEvent
+	// trust is for how long the browser need not give a second factor; 0 is not at all.
+	trust time.Duration
+	// also is whatever else has to happen along with it; nil is nothing.
+	also func(context.Context, *web.Fresh) error
+}
+
+// arrived is what their browser is given when the transaction is committed.
+type arrived struct {
+	fresh *web.Fresh
+	// device is what it is known by; empty is as before.
+	device string
+}
+
 // start begins a session, with whatever else has to happen along with it, in one transaction.
-func (l *Login) start(ctx context.Context, c *gin.Context, user *storage.User, proof web.Proof, row *storage.AuditEvent,
-	also func(context.Context, *web.Fresh) error,
-) (*web.Fresh, error) {
-	var fresh *web.Fresh
-	var device string
+func (l *Login) start(ctx context.Context, c *gin.Context, a arrival) (*arrived, error) {
+	var in arrived
 	err := l.db.InTx(ctx, func(ctx context.Context) (err error) {
-		fresh, err = l.sessions.Start(ctx, c, user, proof)
+		in.fresh, err = l.sessions.Start(ctx, c, a.user, a.given)
 		if errors.Is(err, storage.ErrNotFound) {
 			return errSwitchedOff
 		}
-		if err == nil && also != nil {
-			err = also(ctx, fresh)
+		if err == nil && a.also != nil {
+			err = a.also(ctx, in.fresh)
 		}
 		if err == nil {
-			device, err = l.people.RememberDevice(ctx, l.pages.Visitor(c), user, l.sessions.Device(ctx, c))
+			in.device, err = l.rememberDevice(ctx, c, a.user, a.trust)
 		}
 		if err == nil {
-			err = l.db.RecordLogin(ctx, user.ID, proof.At)
+			err = l.db.RecordLogin(ctx, a.user.ID, a.given.At)
 		}
 		if err == nil {
-			err = l.db.AppendAudit(ctx, row)
+			err = l.db.AppendAudit(ctx, a.row)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	l.sessions.SetDevice(ctx, c, device)
-	return fresh, nil
+	return &in, nil
+}
+
+// rememberDevice makes the browser known, and trusted for a while, and returns what it is known by.
+func (l *Login) rememberDevice(ctx context.Context, c *gin.Context, user *storage.User, trust time.Duration) (string, error) {
+	device, err := l.people.RememberDevice(ctx, l.pages.Visitor(c), user, l.sessions.Device(ctx, c))
+	if err == nil && trust > 0 {
+		err = l.people.TrustDevice(ctx, l.pages.Visitor(c), user.ID, device, time.Now().Add(trust))
+	}
+	return device, err
+}
+
+// deliver gives the browser what is its own now.
+func (l *Login) deliver(ctx context.Context, c *gin.Context, in *arrived) {
+	l.sessions.Deliver(c, in.fresh)
+	if in.device != "" {
+		l.sessions.SetDevice(ctx, c, in.device)
+	}
 }

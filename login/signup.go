@@ -5,10 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -309,8 +309,8 @@ type entry struct {
 	login *Login
 	c     *gin.Context
 	v     *visit
-	// fresh is nil where more than a password is asked for: then the person signs in as ever, and is asked for it.
-	fresh *web.Fresh
+	// in is nil where more than a password is asked for: then the person signs in as ever, and is asked for it.
+	in *arrived
 }
 
 func (l *Login) entry(c *gin.Context, v *visit) *entry { return &entry{login: l, c: c, v: v} }
@@ -318,28 +318,25 @@ func (l *Login) entry(c *gin.Context, v *visit) *entry { return &entry{login: l,
 // start begins the session, in the transaction that makes the account.
 func (e *entry) start(ctx context.Context, user *storage.User) (err error) {
 	l, c, v := e.login, e.c, e.v
-	e.fresh = nil
+	e.in = nil
 	more, err := l.people.SecondFactorRequired(ctx, user)
 	if err != nil || more {
 		return err
 	}
-	proof := web.Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: []string{amrPassword}, ACR: web.ACRPassword}
-	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": proof.AMR, "new": true}))
-	e.fresh, err = l.start(ctx, c, user, proof, row, func(ctx context.Context, fresh *web.Fresh) error {
-		if v.interaction == nil {
-			return nil
-		}
-		return tooLate(l.db.InteractionAuthenticated(ctx, v.interaction.Digest, fresh.Session.ID, proof.At))
-	})
+	given := web.Proven(proof.Password)
+	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": given.AMR, "new": true}))
+	e.in, err = l.start(ctx, c, arrival{user: user, given: given, row: row, also: func(ctx context.Context, fresh *web.Fresh) error {
+		return l.noted(ctx, v, fresh, given)
+	}})
 	return err
 }
 
 // deliver gives the browser its session, and sends it on.
 func (e *entry) deliver() {
-	if e.fresh == nil {
+	if e.in == nil {
 		e.c.Redirect(http.StatusSeeOther, e.v.at("/login"))
 		return
 	}
-	e.login.sessions.Deliver(e.c, e.fresh)
+	e.login.deliver(e.c.Request.Context(), e.c, e.in)
 	e.v.onward(e.c)
 }

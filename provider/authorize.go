@@ -14,9 +14,11 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/redirect"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/provider/prompt"
 	"github.com/keizer-auth/keizer/storage"
@@ -56,6 +58,7 @@ type authorization struct {
 
 	prompts []string
 	maxAge  *time.Duration
+	acr     proof.Request
 	hint    string // the subject that id_token_hint names
 }
 
@@ -92,7 +95,7 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 		return nil
 	}
 
-	facts, err := p.facts(ctx, a, request, session, user)
+	facts, err := p.facts(ctx, a, request, session, user, p.sessions.Device(ctx, c))
 	if err != nil {
 		return err
 	}
@@ -101,6 +104,8 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 		return &fosite.RFC6749Error{ErrorField: decision.Error, HintField: decision.Description, CodeField: http.StatusBadRequest}
 	case prompt.Login:
 		return p.toPage(c, a, "/login", nil)
+	case prompt.Factor:
+		return p.toPage(c, a, "/login/factor", session)
 	case prompt.Consent:
 		return p.toPage(c, a, "/consent", session)
 	default:
@@ -244,6 +249,10 @@ func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) err
 	if err := a.readPrompt(); err != nil {
 		return err
 	}
+	var err error
+	if a.acr, err = proof.ReadRequest(form, a.client.DefaultACRValues()); err != nil {
+		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The claims parameter must be a JSON object of the members userinfo and id_token.")
+	}
 	return p.readHint(ctx, a)
 }
 
@@ -313,11 +322,11 @@ func (a *authorization) fositeForm() url.Values {
 	return form
 }
 
-// facts gathers what the decision rests on.
+// facts gathers what the decision rests on. device is what the browser is known by.
 func (p *Provider) facts(
-	ctx context.Context, a *authorization, request fosite.AuthorizeRequester, session *storage.Session, user *storage.User,
+	ctx context.Context, a *authorization, request fosite.AuthorizeRequester, session *storage.Session, user *storage.User, device string,
 ) (prompt.Facts, error) {
-	facts := prompt.Facts{Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint}
+	facts := prompt.Facts{Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint, Impossible: a.acr.Impossible()}
 	if a.interaction != nil {
 		facts.Refusal = a.interaction.Refusal
 	}
@@ -330,14 +339,27 @@ func (p *Provider) facts(
 		AuthTime: session.AuthTime,
 		Fresh:    mine && a.interaction.AuthenticatedAt != nil,
 	}
+	var err error
+	if facts.Lacking, err = p.lacking(ctx, a, session, user, device); err != nil {
+		return facts, err
+	}
 	facts.ConsentedNow = mine && a.interaction.ConsentedAt != nil && containsAll(a.interaction.ConsentedScopes, request.GetRequestedScopes())
 	if facts.ConsentedNow {
 		facts.Consented = true
 		return facts, nil
 	}
-	var err error
 	facts.Consented, err = p.consented(ctx, a, request, user)
 	return facts, err
+}
+
+// lacking reports whether a session is less than the request or the organization asks for.
+func (p *Provider) lacking(ctx context.Context, a *authorization, session *storage.Session, user *storage.User, device string) (bool, error) {
+	measure := people.Measure{Demand: a.acr.Demand(), Device: device, Session: true}
+	if measure.Demand == proof.TwoIfThere && slices.Contains(a.prompts, prompt.None) {
+		measure.Demand = proof.AsDecided // it would rather have two, and takes what there is
+	}
+	due, _, err := p.people.Due(ctx, user, session.AMR, measure)
+	return due != people.Nothing, err
 }
 
 // consented reports whether the person need not be asked: the client is the organization's own, or was allowed before.
@@ -411,7 +433,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	response, err := p.fosite.NewAuthorizeResponse(ctx, request, &fositestore.Session{
 		Subject: user.ID.String(),
 		Facts: fositestore.Facts{
-			AuthTime: session.AuthTime.Unix(), ACR: session.ACR, AMR: session.AMR,
+			AuthTime: session.AuthTime.Unix(), ACR: a.acr.Met(session.ACR), AMR: session.AMR,
 			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"),
 		},
 	})

@@ -13,8 +13,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/maypok86/otter/v2"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/tenant"
-	"github.com/keizer-auth/keizer/web"
 )
 
 // metadata is OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. Both addresses serve the same document.
@@ -93,7 +93,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		RevocationMethods:     methods,
 		RevocationAlgs:        p.assertionAlgs,
 		ChallengeMethods:      []string{"S256"},
-		ACRValues:             []string{web.ACRPassword},
+		ACRValues:             proof.Values(),
 		PromptValues:          []string{"none", "login", "consent", "select_account"},
 		DisplayValues:         []string{"page"},
 		UILocales:             []string{"en"},

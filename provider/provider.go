@@ -13,6 +13,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -27,6 +28,7 @@ type Deps struct {
 	Keyring    *seal.Keyring
 	Pages      *web.Pages
 	Sessions   *web.Sessions
+	People     *people.People
 	Log        *slog.Logger
 	Lifetimes  Lifetimes
 }
@@ -38,6 +40,7 @@ type Provider struct {
 	keyring       *seal.Keyring
 	pages         *web.Pages
 	sessions      *web.Sessions
+	people        *people.People
 	log           *slog.Logger
 	lifetimes     Lifetimes
 	clients       *fositestore.Clients
@@ -57,7 +60,7 @@ func New(d Deps) *Provider {
 	strategy := &tokenStrategy{keys: d.Keys}
 
 	p := &Provider{
-		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, log: d.Log, lifetimes: d.Lifetimes,
+		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
 		clients: clients, store: store,
 		authenticator: &clientAuthenticator{clients: clients, assertions: d.Assertions},
 		failures:      throttle.NewLocal(throttle.ClientNetwork),

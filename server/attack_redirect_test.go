@@ -156,6 +156,9 @@ func TestAClientIsToldWhatItMayNotAskFor(t *testing.T) {
 		{"resource", "api", "invalid_target"},
 		{"registration", "{}", "registration_not_supported"},
 		{"nonce", "a\x00b", "invalid_request"},
+		{"claims", strings.Repeat(`{"a":`, 300) + "0" + strings.Repeat("}", 300), "invalid_request"},
+		{"claims", `[]`, "invalid_request"},
+		{"claims", `{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`, "unmet_authentication_requirements"},
 	} {
 		for _, c := range []*servertest.Client{client, public} {
 			what := test.name + "=" + test.value
@@ -178,13 +181,15 @@ func TestAClientIsToldWhatItMayNotAskFor(t *testing.T) {
 			if c.Secret == "" {
 				header = nil
 			}
+			if test.code == "unmet_authentication_requirements" {
+				continue // that is for whoever signs in to find out
+			}
 			wantError(t, what+" pushed", send(t, house, request{address: "/oauth2/par", form: pushed, header: header}), 400, test.code)
 		}
 	}
-	// What nobody has registered is ignored (RFC 6749 §3.1), and claims are not supported.
+	// What nobody has registered is ignored (RFC 6749 §3.1).
 	for name, value := range map[string]string{
 		"audience": "https://elsewhere.example", "organization": "acme", "org_id": "1", "tenant": "acme", "X": "y",
-		"claims": strings.Repeat(`{"a":`, 300) + "0" + strings.Repeat("}", 300),
 	} {
 		carried := sentOn(t, name, send(t, house, request{address: client.AuthorizeURL(name, value), cookies: cookies}), client.Redirect)
 		if carried.Get("code") == "" || carried.Get("iss") != client.Issuer {
@@ -422,39 +427,69 @@ func TestAnAppThatNothingProvesIsAskedAboutEveryTime(t *testing.T) {
 	}
 }
 
-// S-030: a password is a password, whichever assurance is asked for and by whichever door.
+// S-030: a password is a password, whichever assurance is asked for and by whichever door. What there is not is ignored where it is
+// asked for voluntarily, and refused where it is not; two factors are asked for, or the answer is that they were not given.
 func TestNothingThatIsAskedForMakesASignInStrongerThanItWas(t *testing.T) {
 	t.Parallel()
 	house := servertest.Start(t, servertest.Options{})
 	org := house.In("default")
-	house.User(org, "alice")
+	user := house.User(org, "alice")
 	client := house.Client(org, manage.ClientSpec{SkipConsent: true, Scope: "openid offline_access"})
 	visitor := client.Visitor()
-	const strong = "urn:keizer:acr:2fa mfa phr"
-	asked := []string{"scope", "openid offline_access", "acr_values", strong, "claims", `{"id_token":{"acr":{"essential":true,"values":["mfa"]}}}`}
+	visitor.Code(client.AuthorizeURL(), "alice") // who has remembered consent, a known browser and a session
 
-	pushed, err := url.Parse(client.AuthorizeURL(asked...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := send(t, house, request{address: "/oauth2/par", form: pushed.Query(), header: []string{"Authorization", client.Basic()}})
-	for name, address := range map[string]string{
-		"a request":         client.AuthorizeURL(asked...),
-		"with a session":    client.AuthorizeURL(asked...),
-		"a request pushed":  house.URL + "/oauth2/authorize?" + fields("client_id", client.ID, "request_uri", answer.Text("request_uri")).Encode(),
-		"by signing in new": client.AuthorizeURL(append(asked, "prompt", "login")...),
-	} {
-		tokens := client.Redeem(visitor.Code(address, "alice"))
-		again := client.Refresh(tokens.Text("refresh_token"), "acr_values", strong)
-		for _, answer := range []*servertest.Answer{tokens, again} {
-			claims := servertest.Claims(t, answer.Text("id_token"))
-			if amr, _ := claims["amr"].([]any); claims["acr"] != "urn:keizer:acr:1fa" || len(amr) != 1 || amr[0] != "pwd" {
-				t.Errorf("%s: acr %v, amr %v", name, claims["acr"], claims["amr"])
-			}
+	doors := func(params ...string) map[string]string {
+		params = append([]string{"scope", "openid offline_access"}, params...)
+		pushed, err := url.Parse(client.AuthorizeURL(params...))
+		if err != nil {
+			t.Fatal(err)
 		}
-		seen := client.Post("/oauth2/introspect", "token", again.Text("access_token")).JSON()
-		if seen["acr"] != "urn:keizer:acr:1fa" {
+		answer := send(t, house, request{address: "/oauth2/par", form: pushed.Query(), header: []string{"Authorization", client.Basic()}})
+		return map[string]string{
+			"with a session":    client.AuthorizeURL(params...),
+			"a request pushed":  house.URL + "/oauth2/authorize?" + fields("client_id", client.ID, "request_uri", answer.Text("request_uri")).Encode(),
+			"by signing in new": client.AuthorizeURL(append(params, "prompt", "login")...),
+			"with consent":      client.AuthorizeURL(append(params, "prompt", "consent")...),
+		}
+	}
+	for name, address := range doors("acr_values", "mfa phr urn:keizer:acr:3fa") {
+		tokens := client.Redeem(visitor.Code(address, "alice"))
+		again := client.Refresh(tokens.Text("refresh_token"), "acr_values", twoFactors)
+		for _, answer := range []*servertest.Answer{tokens, again} {
+			says(t, servertest.Claims(t, answer.Text("id_token")), oneFactor, "pwd")
+		}
+		if seen := client.Post("/oauth2/introspect", "token", again.Text("access_token")).JSON(); seen["acr"] != oneFactor {
 			t.Errorf("%s: introspection says %v", name, seen)
 		}
+	}
+	const insists = `{"id_token":{"acr":{"essential":true,"values":["mfa"]}}}`
+	for name, address := range doors("claims", insists) {
+		tellsClient(t, name, client, visitor.Through(address, "alice"), "unmet_authentication_requirements")
+	}
+	if err := house.DB.DeleteFactors(org, user.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, asked := range [][]string{
+		{"acr_values", twoFactors}, {"acr_values", "phr " + twoFactors}, {"claims", `{"id_token":{"acr":{"essential":true,"value":"` + twoFactors + `"}}}`},
+	} {
+		for name, address := range doors(asked...) {
+			page := visitor.Go(address)
+			if page.Title == "Sign in" {
+				page = visitor.SignIn(page, "alice", servertest.Password)
+			}
+			if page.Title != "One more step" {
+				t.Fatalf("%s, %v: %d %q at %s", name, asked, page.Status, page.Title, page.URL)
+			}
+			// Whoever goes back to the request without it is sent here again; and it is what is asked for, and not what is silent.
+			back := strings.Replace(page.URL.String(), "/login/factor?", "/oauth2/authorize?", 1)
+			if again := visitor.Go(back); again.Title != "One more step" && again.Title != "Sign in" {
+				t.Errorf("%s, %v, on the way back: %q", name, asked, again.Title)
+			}
+		}
+		tellsClient(t, "silently", client, visitor.Through(client.AuthorizeURL(append(asked, "prompt", "none")...), ""), "interaction_required")
+	}
+	// Whoever would rather have two, and takes one.
+	for _, prompt := range []string{"none"} {
+		says(t, claimsAt(t, client, visitor.Go(client.AuthorizeURL("acr_values", twoFactors+" "+oneFactor, "prompt", prompt))), oneFactor, "pwd")
 	}
 }

@@ -52,11 +52,7 @@ func Form(c *gin.Context) (url.Values, error) {
 // has none, and to the organization: it is worth nothing in another browser, in another form, at another organization, nor
 // after somebody has signed in or out.
 func (s *Sessions) CSRF(c *gin.Context, purpose string) string {
-	bound := s.bound(c)
-	if bound == "" {
-		bound = s.Flow(c)
-	}
-	return s.keyring.MAC(sealCSRF, secret.Digest(bound), orgID(c), purpose)
+	return s.keyring.MAC(sealCSRF, s.Browser(c), orgID(c), purpose)
 }
 
 // CheckCSRF refuses a form whose token is not the one that CSRF gave to this browser for the purpose.
@@ -71,6 +67,15 @@ func (s *Sessions) CheckCSRF(c *gin.Context, form url.Values, purpose string) er
 		return refusal
 	}
 	return nil
+}
+
+// Browser is by what a page's challenges are bound to this browser, as its forms are.
+func (s *Sessions) Browser(c *gin.Context) string {
+	bound := s.bound(c)
+	if bound == "" {
+		bound = s.Flow(c)
+	}
+	return secret.Digest(bound)
 }
 
 // bound is the secret of the browser that tokens are bound to. Whether the session it names is still alive does not matter:

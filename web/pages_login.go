@@ -21,6 +21,8 @@ type SignInPage struct {
 	Cancel bool
 	// ForgotURL is where whoever has forgotten the password goes, SignUpURL whoever has no account; empty where nobody makes one.
 	ForgotURL, SignUpURL string
+	// Passkey is how somebody signs in with one.
+	Passkey Ceremony
 	// Problem is said above the form: the id of a text, or a sentence.
 	Problem string
 	// Problems of a field are said beside it.
@@ -29,7 +31,7 @@ type SignInPage struct {
 
 func (SignInPage) title() string { return "title.login" }
 func (p SignInPage) failed() bool {
-	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != ""
+	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != "" || p.Passkey.Problem != ""
 }
 
 // Scope is a line of the consent page: a description where the scope is one that everybody knows, else its name.
@@ -57,9 +59,13 @@ func (ConsentPage) title() string { return "title.consent" }
 
 // loginKinds are the pages on the way to an application.
 var loginKinds = map[string]kind{
-	"login": {leaves: true, samples: []Page{
-		SignInPage{Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true, ForgotURL: "/forgot", SignUpURL: "/signup"},
+	"login": {leaves: true, file: "passkey.js", samples: []Page{
+		SignInPage{
+			Action: "/login?interaction=x", CSRF: "t", App: sampleApp, Cancel: true, ForgotURL: "/forgot", SignUpURL: "/signup",
+			Passkey: Ceremony{PostForm: PostForm{"/login", "t"}, Options: `{"challenge":"AAAA"}`, Sealed: "s", Beside: true},
+		},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
+		SignInPage{Passkey: Ceremony{Options: "{}", Problem: "factor.passkey_wrong"}},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
 	}},
 	"consent": {leaves: true, samples: []Page{

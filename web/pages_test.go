@@ -124,7 +124,7 @@ func TestEveryPageIsWhole(t *testing.T) {
 func checkPage(t *testing.T, body string, mayScript bool) {
 	t.Helper()
 	ids := map[string]bool{}
-	var described, labelled []string
+	var described, labelled, ticked []string
 	headings, scripts := 0, 0
 	for _, e := range elements(t, body) {
 		if id, ok := e.attrs["id"]; ok {
@@ -174,7 +174,9 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 			if _, hidden := e.attrs["hidden"]; hidden || e.attrs["type"] == "hidden" {
 				continue
 			}
-			if !slices.Contains(labelled, e.attrs["id"]) {
+			if e.attrs["type"] == "checkbox" {
+				ticked = append(ticked, e.attrs["id"]) // its label stands behind it
+			} else if !slices.Contains(labelled, e.attrs["id"]) {
 				t.Errorf("the field %q has no label before it", e.attrs["id"])
 			}
 			if e.attrs["autocomplete"] == "" {
@@ -197,6 +199,11 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 	}
 	if want := 0; !mayScript && scripts != want || mayScript && scripts != 1 {
 		t.Errorf("there are %d scripts", scripts)
+	}
+	for _, id := range ticked {
+		if !slices.Contains(labelled, id) {
+			t.Errorf("the box %q has no label", id)
+		}
 	}
 	for _, id := range described {
 		if !ids[id] {

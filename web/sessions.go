@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -149,13 +150,11 @@ type Proof struct {
 	ACR string
 }
 
-// The authentication contexts there are.
-const (
-	// ACRPassword is one factor alone.
-	ACRPassword = "urn:keizer:acr:1fa" //nolint:gosec // a name, not a password
-	// ACRMulti is two different factors, or a passkey that has verified its person, which is two in one.
-	ACRMulti = "urn:keizer:acr:2fa"
-)
+// Proven is a proof of this moment.
+func Proven(amr ...string) Proof {
+	amr = proof.Together(amr)
+	return Proof{At: time.Now().UTC().Truncate(time.Microsecond), AMR: amr, ACR: proof.ACR(amr)}
+}
 
 // freshProof is how long a proof lets its person change what is sensitive.
 const freshProof = 5 * time.Minute
@@ -163,7 +162,7 @@ const freshProof = 5 * time.Minute
 // Fresh reports whether the person of a session has proven who they are so lately that they may change what is sensitive
 // (S-181). Who has a second factor must have given that too: a password alone is less than what they sign in with.
 func (s *Sessions) Fresh(session *storage.Session, hasSecondFactor bool) bool {
-	return time.Since(session.AuthTime) <= freshProof && (!hasSecondFactor || session.ACR == ACRMulti)
+	return time.Since(session.AuthTime) <= freshProof && (!hasSecondFactor || session.ACR == proof.Multi)
 }
 
 // Fresh is a session that was just begun, and that the browser does not know of yet.
@@ -178,17 +177,13 @@ type Fresh struct {
 // session goes on under a new secret, which keeps applications' sid valid; anybody else's ends. A person who is switched off
 // is ErrNotFound, and so is one whose password is no longer that which user was read with: whoever is changing it at this moment
 // ends every session that there is, and must not miss this one.
-func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User, proof Proof) (*Fresh, error) {
+func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User, given Proof) (*Fresh, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.db.LockUser(ctx, user.ID)
-	if err == nil && user.PasswordHash != "" && now.PasswordHash != user.PasswordHash {
-		err = storage.ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look who signs in: %w", err)
+	if err := s.Hold(ctx, user); err != nil {
+		return nil, err
 	}
 	_, absolute := s.lifetimes(org)
 	token := secret.New(secret.Session)
@@ -200,8 +195,8 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	}
 	if previous != nil && previous.UserID == user.ID && !s.isOver(previous, org) {
 		renewed := *previous
-		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), later(proof.At, previous.AuthTime), proof.AMR, proof.ACR
-		renewed.ExpiresAt, renewed.LastUsedAt = proof.At.Add(absolute), proof.At
+		renewed.Token, renewed.AuthTime, renewed.AMR, renewed.ACR = secret.Digest(token), later(given.At, previous.AuthTime), given.AMR, given.ACR
+		renewed.ExpiresAt, renewed.LastUsedAt = given.At.Add(absolute), given.At
 		err := s.db.RenewSession(ctx, &renewed)
 		if err == nil {
 			fresh.Session = &renewed
@@ -220,12 +215,25 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	address := c.ClientIP()
 	fresh.Session = &storage.Session{
 		UserID: user.ID, Token: secret.Digest(token), IPAddress: &address, UserAgent: userAgent(c.Request),
-		AuthTime: proof.At, AMR: proof.AMR, ACR: proof.ACR, ExpiresAt: proof.At.Add(absolute), LastUsedAt: proof.At,
+		AuthTime: given.At, AMR: given.AMR, ACR: given.ACR, ExpiresAt: given.At.Add(absolute), LastUsedAt: given.At,
 	}
 	if err := s.db.CreateSession(ctx, fresh.Session); err != nil {
 		return nil, fmt.Errorf("create session: %w", err)
 	}
 	return fresh, nil
+}
+
+// Hold keeps a person as they are until the transaction of ctx ends. One whose password is no longer that which user was read with
+// is ErrNotFound.
+func (s *Sessions) Hold(ctx context.Context, user *storage.User) error {
+	now, err := s.db.LockUser(ctx, user.ID)
+	if err == nil && user.PasswordHash != "" && now.PasswordHash != user.PasswordHash {
+		err = storage.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("look who signs in: %w", err)
+	}
+	return nil
 }
 
 // later is the time of a proof that follows another. Applications are told whole seconds, and one that has asked for a new
@@ -340,11 +348,35 @@ func (s *Sessions) Interaction(c *gin.Context, id string) (*storage.Interaction,
 	if err != nil {
 		return nil, fmt.Errorf("look up interaction: %w", err)
 	}
-	flow := s.jar.value(c, cookieFlow, orgOf(c))
-	if !secret.Valid(secret.Flow, flow) || !secret.Equal(secret.Digest(flow), interaction.BrowserDigest) {
-		return nil, &Error{Status: http.StatusForbidden, Code: "access_denied", Message: "error.foreign"}
+	if err := s.began(c, interaction.BrowserDigest); err != nil {
+		return nil, err
 	}
 	UseLocales(c, interaction.Params.Get(paramLocales))
-	s.Flow(c)
 	return interaction, nil
+}
+
+// SignIn returns the sign-in under way that a secret names, and whose it is, if it was begun in this browser. Its refusals are
+// pages; one that is complete, or took too long, is storage.ErrNotFound.
+func (s *Sessions) SignIn(c *gin.Context, token string) (*storage.SignIn, *storage.User, error) {
+	if !secret.Valid(secret.SignIn, token) {
+		return nil, nil, fmt.Errorf("look up sign-in: %w", storage.ErrNotFound)
+	}
+	signIn, user, err := s.db.SignIn(c.Request.Context(), secret.Digest(token))
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up sign-in: %w", err)
+	}
+	if err := s.began(c, signIn.BrowserDigest); err != nil {
+		return nil, nil, err
+	}
+	return signIn, user, nil
+}
+
+// began refuses what was begun in another browser than this one.
+func (s *Sessions) began(c *gin.Context, browserDigest string) error {
+	flow := s.jar.value(c, cookieFlow, orgOf(c))
+	if !secret.Valid(secret.Flow, flow) || !secret.Equal(secret.Digest(flow), browserDigest) {
+		return &Error{Status: http.StatusForbidden, Code: "access_denied", Message: "error.foreign"}
+	}
+	s.Flow(c)
+	return nil
 }

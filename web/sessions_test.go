@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
@@ -98,7 +99,7 @@ func (r *room) signIn(b browser, user *storage.User) *storage.Session {
 	r.t.Helper()
 	var session *storage.Session
 	r.visit(b, func(c *gin.Context) {
-		fresh, err := r.sessions.Start(c.Request.Context(), c, user, Proof{At: time.Now().UTC(), AMR: []string{"pwd"}, ACR: ACRPassword})
+		fresh, err := r.sessions.Start(c.Request.Context(), c, user, Proof{At: time.Now().UTC(), AMR: []string{"pwd"}, ACR: proof.One})
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -133,7 +134,7 @@ func TestAPersonIsSignedInUntilTheySignOut(t *testing.T) {
 			t.Fatal("nobody has signed in yet")
 		}
 		session := r.signIn(b, r.alice)
-		if got := r.current(b); got == nil || got.ID != session.ID || got.UserID != r.alice.ID || !slices.Equal(got.AMR, []string{"pwd"}) || got.ACR != ACRPassword {
+		if got := r.current(b); got == nil || got.ID != session.ID || got.UserID != r.alice.ID || !slices.Equal(got.AMR, []string{"pwd"}) || got.ACR != proof.One {
 			t.Fatalf("the session is %+v", got)
 		}
 		kept := b[sessionCookie]

@@ -88,6 +88,16 @@ func (p *Page) Fill(id, text string) error {
 	return nil
 }
 
+// Script writes a value into a hidden field, as a script of the page would; there is none that runs here.
+func (p *Page) Script(id, text string) error {
+	n := p.node(id)
+	if n == nil || kind(n) != "hidden" {
+		return p.miss(id)
+	}
+	set(n, "value", text)
+	return nil
+}
+
 // Click presses the button, or follows the link, with the id and returns the page to which that leads.
 func (p *Page) Click(ctx context.Context, id string) (*Page, error) {
 	n := p.node(id)

@@ -50,6 +50,8 @@ type route struct {
 	back string
 	// fresh is true where a session is not enough: the person must have proven who they are lately.
 	fresh bool
+	// always is true for what whoever is signed in may do, even if they have yet to give a factor that their organization asks for.
+	always bool
 }
 
 // pages is every page of an account.
@@ -69,7 +71,7 @@ func (a *Account) routesOfPages() []route {
 // routesOfForms is every form. Each is bound to its path, so that the token of one is worth nothing in another.
 func (a *Account) routesOfForms() []route {
 	return []route{
-		{path: "/sign-out", answer: a.SignOut},
+		{path: "/sign-out", answer: a.SignOut, always: true},
 		{path: "/profile", answer: a.ProfilePost, back: "/profile"},
 		{path: "/email", answer: a.EmailPost, back: "/email", fresh: true},
 		{path: "/email/verify", answer: a.VerifyEmail},
@@ -112,8 +114,9 @@ type visit struct {
 // at is the address of an account page.
 func (v *visit) at(path string) string { return v.org.BasePath + Path + path }
 
-// enter finds out who asks. It returns nil when nobody is signed in, and has sent the browser to where that can be changed.
-func (a *Account) enter(c *gin.Context, back string) (*visit, error) {
+// enter finds out who asks. It returns nil when nobody is signed in, or not with all that their organization asks for, and has sent
+// the browser to where that can be changed.
+func (a *Account) enter(c *gin.Context, r route) (*visit, error) {
 	ctx := c.Request.Context()
 	org, err := tenant.From(ctx)
 	if err != nil {
@@ -125,7 +128,15 @@ func (a *Account) enter(c *gin.Context, back string) (*visit, error) {
 	}
 	v := &visit{org: org, session: session, user: user}
 	if session == nil {
-		c.Redirect(http.StatusSeeOther, v.login(back, false))
+		c.Redirect(http.StatusSeeOther, v.login("/login", r.back, false))
+		return nil, nil
+	}
+	due, _, err := a.people.Due(ctx, user, session.AMR, people.Measure{Device: a.sessions.Device(ctx, c), Session: true})
+	if err != nil {
+		return nil, err
+	}
+	if due != people.Nothing && !r.always {
+		c.Redirect(http.StatusSeeOther, v.login("/login/factor", r.back, false))
 		return nil, nil
 	}
 	if v.factors, err = a.db.FactorCounts(ctx, user.ID); err != nil {
@@ -134,24 +145,24 @@ func (a *Account) enter(c *gin.Context, back string) (*visit, error) {
 	return v, nil
 }
 
-// login is where the person signs in, or proves once more who they are, and comes from to an account page.
-func (v *visit) login(path string, fresh bool) string {
+// login is the page where the person signs in, or proves once more who they are, or more than that, and comes from to an account page.
+func (v *visit) login(page, path string, fresh bool) string {
 	query := url.Values{"return_to": {Path + path}}
 	if fresh {
 		query.Set("fresh", "1")
 	}
-	return v.org.BasePath + "/login?" + query.Encode()
+	return v.org.BasePath + page + "?" + query.Encode()
 }
 
 // shown guards a page.
 func (a *Account) shown(r route) func(*gin.Context) error {
 	return func(c *gin.Context) error {
-		v, err := a.enter(c, r.back)
+		v, err := a.enter(c, r)
 		if err != nil || v == nil {
 			return err
 		}
 		if r.fresh && !a.sessions.Fresh(v.session, v.factors.Second()) {
-			c.Redirect(http.StatusSeeOther, v.login(r.back, true))
+			c.Redirect(http.StatusSeeOther, v.login("/login", r.back, true))
 			return nil
 		}
 		return r.answer(c, v)
@@ -166,7 +177,7 @@ func (a *Account) sent(r route) func(*gin.Context) error {
 		if err != nil {
 			return err
 		}
-		v, err := a.enter(c, r.back)
+		v, err := a.enter(c, r)
 		if err != nil || v == nil {
 			return err
 		}
@@ -175,7 +186,7 @@ func (a *Account) sent(r route) func(*gin.Context) error {
 			return stale(err, v.at(r.back))
 		}
 		if r.fresh && !a.sessions.Fresh(v.session, v.factors.Second()) {
-			return &web.Error{Status: http.StatusForbidden, Message: "account.stale", Again: v.login(r.back, true)}
+			return &web.Error{Status: http.StatusForbidden, Message: "account.stale", Again: v.login("/login", r.back, true)}
 		}
 		return r.answer(c, v)
 	}

@@ -14,6 +14,8 @@ const (
 	Issue Step = iota
 	// Login: show the login page.
 	Login
+	// Factor: show the page on which whoever is signed in proves more than they have.
+	Factor
 	// Consent: show the consent page.
 	Consent
 	// Refuse: answer the client with Decision.Error.
@@ -28,10 +30,13 @@ const (
 	SelectAccount = "select_account"
 )
 
-// Error codes of OpenID Connect Core 1.0 §3.1.2.6 that a refusal carries.
+// Error codes that a refusal carries: of OpenID Connect Core 1.0 §3.1.2.6, and of OpenID Connect Core Error Code
+// unmet_authentication_requirements 1.0.
 const (
-	LoginRequired   = "login_required"
-	ConsentRequired = "consent_required"
+	LoginRequired       = "login_required"
+	ConsentRequired     = "consent_required"
+	InteractionRequired = "interaction_required"
+	UnmetRequirements   = "unmet_authentication_requirements"
 )
 
 // Decision is a step and, for Refuse, why.
@@ -58,6 +63,11 @@ type Facts struct {
 	Session *Session       // nil when nobody is signed in
 	Hint    string         // the subject of id_token_hint, empty without one
 
+	// Impossible is true when the request insists on an authentication that there is not (Core §5.5.1.1).
+	Impossible bool
+	// Lacking is true when the session is not enough: the request, or the organization, wants more factors than were given.
+	Lacking bool
+
 	// Consented is true when the person has allowed everything that is asked, now or earlier, or need not be asked.
 	Consented bool
 	// ConsentedNow is true when the person allowed it on the consent page of this very request.
@@ -72,6 +82,9 @@ func Next(f Facts) Decision {
 	if f.Refusal != "" {
 		return Decision{Refuse, f.Refusal, "The person at the browser declined."}
 	}
+	if f.Impossible {
+		return Decision{Refuse, UnmetRequirements, "No authentication here has any of the acr values that the request insists on."}
+	}
 	silent := slices.Contains(f.Prompt, None)
 
 	if why := f.loginReason(); why != "" {
@@ -85,6 +98,13 @@ func Next(f Facts) Decision {
 		default:
 			return Decision{Step: Login}
 		}
+	}
+
+	if f.Lacking {
+		if silent {
+			return Decision{Refuse, InteractionRequired, "The person has to prove more than they have: a second factor is asked for."}
+		}
+		return Decision{Step: Factor}
 	}
 
 	if !f.Consented || slices.Contains(f.Prompt, ConsentValue) && !f.ConsentedNow {

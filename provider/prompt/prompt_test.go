@@ -46,6 +46,15 @@ func TestNext(t *testing.T) {
 		{"login and consent, neither", Facts{Prompt: []string{"login", "consent"}, Session: session(time.Hour, false)}, Login, ""},
 		{"login and consent, login done", Facts{Prompt: []string{"login", "consent"}, Session: session(0, true), Consented: true}, Consent, ""},
 
+		{"a factor is lacking", Facts{Session: session(time.Hour, false), Lacking: true, Consented: true}, Factor, ""},
+		{"a factor is lacking, and the consent", Facts{Session: session(time.Hour, false), Lacking: true}, Factor, ""},
+		{"a factor is lacking, and the login is too old", Facts{MaxAge: seconds(1), Session: session(time.Hour, false), Lacking: true, Consented: true}, Login, ""},
+		{"none: a factor is lacking", Facts{Prompt: []string{"none"}, Session: session(time.Hour, false), Lacking: true, Consented: true}, Refuse, InteractionRequired},
+		{"impossible", Facts{Session: session(time.Hour, false), Impossible: true, Consented: true}, Refuse, UnmetRequirements},
+		{"impossible, with nobody there", Facts{Impossible: true}, Refuse, UnmetRequirements},
+		{"none: impossible", Facts{Prompt: []string{"none"}, Impossible: true}, Refuse, UnmetRequirements},
+		{"a factor was refused", Facts{Session: session(time.Hour, false), Lacking: true, Refusal: UnmetRequirements}, Refuse, UnmetRequirements},
+
 		{"hint for somebody else", Facts{Hint: "bob", Session: session(time.Hour, false), Consented: true}, Login, ""},
 		{"hint for somebody else, after the login", Facts{Hint: "bob", Session: session(0, true), Consented: true}, Refuse, LoginRequired},
 		{"cancelled", Facts{Refusal: "access_denied"}, Refuse, "access_denied"},
