@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +29,8 @@ type AuditEvent struct {
 	Sequence int64 `gorm:"column:sequence"`
 	// MAC is over the event and all before it. See auditchain.go.
 	MAC string `gorm:"column:mac"`
+	// RawDetails are the details to the letter, as the MAC is over them. ListAudit fills it.
+	RawDetails *string `gorm:"-"`
 }
 
 func (AuditEvent) TableName() string { return "audit_events" }
@@ -44,15 +48,15 @@ func (db *DB) AppendAudits(ctx context.Context, events []*AuditEvent) error {
 	if err != nil {
 		return fmt.Errorf("append audit event: %w", err)
 	}
-	links := make([]*auditLink, len(events))
+	written := make([]*AuditEvent, len(events))
 	for i, event := range events {
-		if links[i], err = newAuditLink(event, org.ID); err != nil {
+		if written[i], err = event.canonical(org.ID); err != nil {
 			return fmt.Errorf("append audit event: %w", err)
 		}
 	}
 	return db.InTx(ctx, func(ctx context.Context) error {
 		t := db.transactionOf(ctx)
-		t.audit = append(t.audit, links...)
+		t.audit = append(t.audit, written...)
 		return nil
 	})
 }
@@ -77,31 +81,62 @@ type AuditFilter struct {
 // ListAudit returns the events of the organization that a filter lets through, page by page.
 func (db *DB) ListAudit(ctx context.Context, filter AuditFilter) ([]AuditEvent, error) {
 	var events []AuditEvent
-	err := db.scoped(ctx, reading, "list audit events", func(q *query) error {
-		g := q.of(&AuditEvent{})
-		for _, equal := range []struct{ column, value string }{{"actor", filter.Actor}, {"action", filter.Action}, {"target", filter.Target}} {
-			if equal.value != "" {
-				g = g.Where(equal.column+" = ?", equal.value)
-			}
-		}
-		if !filter.Since.IsZero() {
-			g = g.Where("created_at >= ?", instant(filter.Since))
-		}
-		if !filter.Until.IsZero() {
-			g = g.Where("created_at < ?", instant(filter.Until))
-		}
-		beyond, order := "<", "DESC"
-		if filter.OldestFirst {
-			beyond, order = ">", "ASC"
-		}
-		if a := filter.After; a != nil && a.Sequence > 0 {
-			g = g.Where("sequence "+beyond+" ?", a.Sequence)
-		} else if a != nil {
-			at := instant(a.CreatedAt)
-			g = g.Where(fmt.Sprintf("(sequence %[1]s 0 OR sequence = 0 AND (created_at %[1]s ? OR created_at = ? AND id %[1]s ?))", beyond), at, at, a.ID)
-		}
-		events = nil
-		return g.Order(fmt.Sprintf("sequence %[1]s, created_at %[1]s, id %[1]s", order)).Limit(limited(filter.Limit)).Find(&events).Error
+	err := db.scoped(ctx, reading, "list audit events", func(q *query) (err error) {
+		where, order, args := filter.conditions()
+		events, err = q.auditEvents(where+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limited(filter.Limit)), args...)
+		return err
 	})
 	return events, err
+}
+
+// conditions are those of a statement whose first argument is the organization.
+func (f AuditFilter) conditions() (where, order string, args []any) {
+	add := func(condition string, values ...any) {
+		for _, value := range values {
+			args = append(args, value)
+			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)+1), 1)
+		}
+		where += " AND " + condition
+	}
+	for _, equal := range []struct{ column, value string }{{"actor", f.Actor}, {"action", f.Action}, {"target", f.Target}} {
+		if equal.value != "" {
+			add(equal.column+" = ?", equal.value)
+		}
+	}
+	if !f.Since.IsZero() {
+		add("created_at >= ?", f.Since)
+	}
+	if !f.Until.IsZero() {
+		add("created_at < ?", f.Until)
+	}
+	beyond, direction := "<", "DESC"
+	if f.OldestFirst {
+		beyond, direction = ">", "ASC"
+	}
+	if a := f.After; a != nil && a.Sequence > 0 {
+		add("sequence "+beyond+" ?", a.Sequence)
+	} else if a != nil {
+		add(fmt.Sprintf("(sequence %[1]s 0 OR sequence = 0 AND (created_at %[1]s ? OR created_at = ? AND id %[1]s ?))", beyond), a.CreatedAt, a.CreatedAt, a.ID)
+	}
+	return where, fmt.Sprintf("sequence %[1]s, created_at %[1]s, id %[1]s", direction), args
+}
+
+// auditEvents reads events of the organization.
+func (q *query) auditEvents(further string, args ...any) ([]AuditEvent, error) {
+	rows, err := q.pool.QueryContext(q.ctx, `SELECT id, actor, action, target, ip_address, request_id, details, created_at, sequence, mac
+		FROM audit_events WHERE org_id = $1`+further, append([]any{q.org}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var events []AuditEvent
+	for rows.Next() {
+		e := AuditEvent{Owned: Owned{q.org}}
+		if err := rows.Scan(&e.ID, &e.Actor, &e.Action, &e.Target, &e.IPAddress, &e.RequestID, &e.RawDetails, &e.CreatedAt, &e.Sequence, &e.MAC); err != nil {
+			return nil, err
+		}
+		e.readDetails(q.db.dialect)
+		events = append(events, e)
+	}
+	return events, rows.Err()
 }

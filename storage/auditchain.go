@@ -64,32 +64,47 @@ func perhaps(text *string) string {
 	return "+" + *text
 }
 
-// auditLink is an event with its details to the letter, as it stands in a row.
-type auditLink struct {
-	AuditEvent
-	details *string
-}
-
-// newAuditLink makes of an event what can be written, and read again as it was, on both databases.
-func newAuditLink(event *AuditEvent, org uuid.UUID) (*auditLink, error) {
-	l := &auditLink{AuditEvent: *event}
-	if err := l.own(org); err != nil {
+// canonical returns the event as it will be read again, on both databases.
+func (e *AuditEvent) canonical(org uuid.UUID) (*AuditEvent, error) {
+	c := *e
+	if err := c.own(org); err != nil {
 		return nil, err
 	}
-	identify(&l.ID)
-	date(&l.CreatedAt, now())
-	l.IPAddress = address(l.IPAddress)
-	for _, text := range []*string{&l.Actor, &l.Action, &l.Target, &l.RequestID} {
+	identify(&c.ID)
+	date(&c.CreatedAt, now())
+	c.IPAddress = address(c.IPAddress)
+	for _, text := range []*string{&c.Actor, &c.Action, &c.Target, &c.RequestID} {
 		*text = storable(*text)
 	}
-	if l.Details != nil {
-		text, err := canonicalDetails(l.Details)
+	c.RawDetails = nil
+	if c.Details != nil {
+		text, err := canonicalDetails(c.Details)
 		if err != nil {
 			return nil, fmt.Errorf("details: %w", err)
 		}
-		l.details = &text
+		c.RawDetails = &text
 	}
-	return l, nil
+	return &c, nil
+}
+
+// readDetails makes of the text in the row what was written. A column of type jsonb gives a text of its own, which has one canonical
+// form; on SQLite the text is as it was written, or it was altered. Details that are no object were not written by us, and are left to
+// whoever verifies the chain.
+func (e *AuditEvent) readDetails(dialect string) {
+	if e.RawDetails == nil {
+		return
+	}
+	if json.Unmarshal([]byte(*e.RawDetails), &e.Details) != nil {
+		e.Details = nil
+	}
+	if dialect != migrations.Postgres {
+		return
+	}
+	if read, err := readJSON(*e.RawDetails); err == nil {
+		if text, err := writeJSON(read); err == nil {
+			e.RawDetails = &text
+		}
+	}
 }
 
 // storable replaces what PostgreSQL takes for no text.
@@ -104,15 +119,15 @@ func canonicalDetails(details map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	read, err := readDetails(string(text))
+	read, err := readJSON(string(text))
 	if err != nil {
 		return "", err
 	}
-	return writeDetails(plainJSON(read))
+	return writeJSON(plainJSON(read))
 }
 
-// readDetails reads JSON without losing a digit.
-func readDetails(text string) (any, error) {
+// readJSON reads JSON without losing a digit.
+func readJSON(text string) (any, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	var read any
@@ -120,8 +135,8 @@ func readDetails(text string) (any, error) {
 	return read, err
 }
 
-// writeDetails writes what readDetails has read: members in the order of their names, no space between them.
-func writeDetails(value any) (string, error) {
+// writeJSON writes what readJSON has read: members in the order of their names, no space between them.
+func writeJSON(value any) (string, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -157,9 +172,9 @@ func plainJSON(value any) any {
 }
 
 // sign is the MAC of the event, if the one before it has the link.
-func (l *auditLink) sign(key []byte, link string) string {
-	return auditMAC(key, macOfEvent, link, l.OrgID.String(), strconv.FormatInt(l.Sequence, 10), l.ID.String(), l.Actor, l.Action, l.Target,
-		perhaps(l.IPAddress), l.RequestID, perhaps(l.details), auditTime(l.CreatedAt))
+func (e *AuditEvent) sign(key []byte, link string) string {
+	return auditMAC(key, macOfEvent, link, e.OrgID.String(), strconv.FormatInt(e.Sequence, 10), e.ID.String(), e.Actor, e.Action, e.Target,
+		perhaps(e.IPAddress), e.RequestID, perhaps(e.RawDetails), auditTime(e.CreatedAt))
 }
 
 // auditChain is the row of a chain: its last event, and what the next one is linked to.
@@ -172,6 +187,9 @@ type auditChain struct {
 	// unchained is how many events there were before the chain began.
 	unchained int64
 	createdAt time.Time
+	// checked is the event of the last checkpoint, and checkedAt its time.
+	checked   int64
+	checkedAt time.Time
 }
 
 // linkOf is what an event is linked to whose predecessor is the one with this number and MAC.
@@ -187,12 +205,14 @@ func (c *auditChain) intact() bool {
 	return hmac.Equal([]byte(c.link), []byte(c.linkOf(c.sequence, c.mac)))
 }
 
-func (c *auditChain) append(l *auditLink) {
+func (c *auditChain) append(e *AuditEvent) {
 	c.sequence++
-	l.Sequence = c.sequence
-	l.MAC = l.sign(c.key, c.link)
-	c.mac, c.link = l.MAC, c.linkOf(l.Sequence, l.MAC)
+	e.Sequence = c.sequence
+	e.MAC = e.sign(c.key, c.link)
+	c.mac, c.link = e.MAC, c.linkOf(e.Sequence, e.MAC)
 }
+
+const tampered = "an audit chain was tampered with: verify it"
 
 // errChainKey: the key of a chain does not open.
 var errChainKey = errors.New("the key of the audit chain does not open")
@@ -206,8 +226,9 @@ func (q *query) auditChain(p purpose) (*auditChain, error) {
 	}
 	c := &auditChain{org: q.org}
 	var sealed []byte
-	err := q.row(`SELECT sequence, mac, link, sealed_key, unchained, created_at FROM audit_chains WHERE org_id = $1`+lock, q.org).
-		Scan(&c.sequence, &c.mac, &c.link, &sealed, &c.unchained, &c.createdAt)
+	err := q.row(`SELECT sequence, mac, link, sealed_key, unchained, created_at, checked_sequence, checked_at
+		FROM audit_chains WHERE org_id = $1`+lock, q.org).
+		Scan(&c.sequence, &c.mac, &c.link, &sealed, &c.unchained, &c.createdAt, &c.checked, &c.checkedAt)
 	if err != nil {
 		return nil, err
 	}
@@ -248,59 +269,74 @@ func (q *query) lockAuditChain() (*auditChain, error) {
 // writeAudit writes what was appended in a transaction, just before it is committed. The chains are taken last and in the order
 // of their organizations, so nobody who holds one waits for anything but another that comes after it.
 func (db *DB) writeAudit(ctx context.Context, t *transaction) error {
-	links := t.audit
+	events := t.audit
 	t.audit = nil
-	slices.SortStableFunc(links, func(a, b *auditLink) int { return bytes.Compare(a.OrgID[:], b.OrgID[:]) })
-	for len(links) > 0 {
-		org := links[0].OrgID
+	slices.SortStableFunc(events, func(a, b *AuditEvent) int { return bytes.Compare(a.OrgID[:], b.OrgID[:]) })
+	for len(events) > 0 {
+		org := events[0].OrgID
 		n := 1
-		for n < len(links) && links[n].OrgID == org {
+		for n < len(events) && events[n].OrgID == org {
 			n++
 		}
 		err := db.scoped(tenant.With(ctx, &tenant.Org{ID: org}), writing, "append audit events", func(q *query) error {
-			return q.appendAudit(links[:n])
+			return q.appendAudit(events[:n])
 		})
 		if err != nil {
 			return err
 		}
-		links = links[n:]
+		events = events[n:]
 	}
 	return nil
 }
 
 // appendAudit writes events to the chain of the organization.
-func (q *query) appendAudit(links []*auditLink) error {
+func (q *query) appendAudit(events []*AuditEvent) error {
 	chain, err := q.lockAuditChain()
 	if err != nil {
 		return err
 	}
 	if !chain.intact() {
-		// It goes on, for nobody is served by an organization where nothing can be done. What is appended to a row that was forged
-		// is linked to the forgery, and does not pass.
-		q.db.log.ErrorContext(q.ctx, "an audit chain was tampered with: verify it", "org_id", q.org, "sequence", chain.sequence)
+		// It goes on, for nobody is served by an organization where nothing can be done any more. What is appended to a row that was
+		// forged is linked to the forgery, and does not pass.
+		q.db.log.ErrorContext(q.ctx, tampered, "org_id", q.org, "sequence", chain.sequence)
 	}
-	for _, l := range links {
-		chain.append(l)
+	for _, e := range events {
+		chain.append(e)
 	}
 	const most = 100 // rows of a statement
-	for some := range slices.Chunk(links, most) {
-		if err := q.insertAudit(some); err != nil {
+	for len(events) > most {
+		insert, args := q.insertAudit(events[:most])
+		if _, err := q.exec(insert, args...); err != nil {
 			return err
 		}
+		events = events[most:]
 	}
-	_, err = q.exec(`UPDATE audit_chains SET sequence = $1, mac = $2, link = $3 WHERE org_id = $4`, chain.sequence, chain.mac, chain.link, q.org)
+	insert, args := q.insertAudit(events)
+	end := []any{chain.sequence, chain.mac, chain.link, q.org}
+	update := func(n int) string {
+		return fmt.Sprintf(`UPDATE audit_chains SET sequence = $%d, mac = $%d, link = $%d WHERE org_id = $%d`, n+1, n+2, n+3, n+4)
+	}
+	if q.db.dialect == migrations.Postgres { // both on one way there and back, for others wait for the chain
+		_, err = q.exec("WITH written AS ("+insert+") "+update(len(args)), append(args, end...)...)
+		return err
+	}
+	if _, err := q.exec(insert, args...); err != nil {
+		return err
+	}
+	_, err = q.exec(update(0), end...)
 	return err
 }
 
-func (q *query) insertAudit(links []*auditLink) error {
+// insertAudit is the statement that inserts events.
+func (q *query) insertAudit(events []*AuditEvent) (statement string, args []any) {
 	const columns = 11
 	var rows strings.Builder
-	args := make([]any, 0, len(links)*columns)
-	for i, l := range links {
+	rows.WriteString(`INSERT INTO audit_events (id, org_id, actor, action, target, ip_address, request_id, details, created_at, sequence, mac) VALUES `)
+	for i, e := range events {
 		if i > 0 {
 			rows.WriteString(", ")
 		}
-		place := func(column int) string { return "$" + strconv.Itoa(len(args)+column) }
+		place := func(column int) string { return "$" + strconv.Itoa(i*columns+column) }
 		rows.WriteString("(" + place(1))
 		for column := 2; column <= columns; column++ {
 			rows.WriteString(", ")
@@ -311,12 +347,10 @@ func (q *query) insertAudit(links []*auditLink) error {
 			rows.WriteString(place(column))
 		}
 		rows.WriteString(")")
-		args = append(args, l.ID, l.OrgID, l.Actor, l.Action, l.Target, textOrNull(l.IPAddress), l.RequestID, textOrNull(l.details), l.CreatedAt,
-			l.Sequence, l.MAC)
+		args = append(args, e.ID, e.OrgID, e.Actor, e.Action, e.Target, textOrNull(e.IPAddress), e.RequestID, textOrNull(e.RawDetails), e.CreatedAt,
+			e.Sequence, e.MAC)
 	}
-	_, err := q.exec(`INSERT INTO audit_events (id, org_id, actor, action, target, ip_address, request_id, details, created_at, sequence, mac)
-		VALUES `+rows.String(), args...)
-	return err
+	return rows.String(), args
 }
 
 // textOrNull is the column's value of a text that may not be there.

@@ -303,7 +303,7 @@ type transaction struct {
 	// mailed is true when mail was put into the outbox: once that is committed, whoever delivers it is told.
 	mailed bool
 	// audit is what is written down of the deed at its end.
-	audit []*auditLink
+	audit []*AuditEvent
 	// fault is the last failure of the database itself inside the transaction. It is kept because the code in between may
 	// make something else of the error it was given, and a database that is away must never pass for a refusal.
 	fault *unavailable

@@ -602,6 +602,13 @@ var trespasses = map[string]trespass{
 	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListAudit(ctx, storage.AuditFilter{}))
 	},
+	"VerifyAudit": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		report, err := db.VerifyAudit(ctx, storage.AuditVerification{})
+		if err != nil {
+			return 0, err
+		}
+		return int(report.Verified + report.Unchained + report.Found), nil
+	},
 	"EnqueueMail": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EnqueueMail(ctx, &f.user.ID, &mail.Message{Kind: mail.PasswordChange, To: f.user.Email}))
 	},
@@ -741,7 +748,7 @@ var unharmed = []string{
 	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
-	"UseJTI", "ListAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
+	"UseJTI", "ListAudit", "VerifyAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
 	"VerificationTokens", "VerificationTokensOfUser", "ListInvitations", "EndVerificationTokensOfUser",
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOwner", "ApplicationsOfUser", "AuditOfUser",
@@ -775,6 +782,7 @@ var asksEverywhere = map[string]string{
 	"EndSetupTokens":           "as above",
 	"ClaimResetRequests":       "a job",
 	"CheckMasterKey":           "the installation has one master key",
+	"CheckpointAudits":         "a job",
 	"purge":                    "a job",
 	"forgetAnswers":            "a job",
 	"ClaimMail":                "a job delivers the mail of all",
