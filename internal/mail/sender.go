@@ -182,16 +182,18 @@ func (s *Session) Send(ctx context.Context, id uuid.UUID, written time.Time, m *
 	if err == nil || letter.IsDelivered() { // what went wrong after the server had taken it, the next message will see
 		return nil
 	}
-	refused := s.sender.refusal(err)
+	said := s.sender.discreet(err, m.opens()...)
+	refused := refusal(err, said)
 	if refused == nil {
 		s.broken = true
-		return fmt.Errorf("send mail: %w", s.sender.discreet(err))
+		return fmt.Errorf("send mail: %w", said)
 	}
 	return refused
 }
 
-// refusal tells what is wrong with one message from what is wrong with the server, or with what it thinks of us; that may pass.
-func (s *Sender) refusal(err error) *Refused {
+// refusal tells what is wrong with one message from what is wrong with the server, or with what it thinks of us; that may pass. said is
+// what is kept of it.
+func refusal(err, said error) *Refused {
 	var answer *gomail.SendError
 	if !errors.As(err, &answer) {
 		return nil
@@ -216,20 +218,23 @@ func (s *Sender) refusal(err error) *Refused {
 	// X.7.x is a matter of what somebody may do (RFC 3463 §3.8): a relay that does not know us says so for every message, and a
 	// list of bad addresses forgets.
 	permanent := code/100 == 5 && !strings.HasPrefix(answer.EnhancedStatusCode(), "5.7.")
-	return &Refused{Permanent: permanent, Reply: s.discreet(err).Error()}
+	return &Refused{Permanent: permanent, Reply: said.Error()}
 }
 
-// discreet is an error without what must not be written down: servers have been seen to repeat what they were sent.
-func (s *Sender) discreet(err error) error {
+// discreet is an error without what must not be written down: servers repeat what they were sent, passwords and, where they refuse a
+// letter for what stands in it, the addresses in it. hidden is what a letter is not to be known by.
+func (s *Sender) discreet(err error, hidden ...string) error {
 	text, _, _ := strings.Cut(err.Error(), ", affected recipient(s)") // who it was is known
 	text, _, _ = strings.Cut(text, ", affected message ID")
 	if password := s.o.Password.Reveal(); password != "" {
 		for _, form := range []string{
 			"\x00" + s.o.Username + "\x00" + password, password,
 		} {
-			text = strings.ReplaceAll(text, base64.StdEncoding.EncodeToString([]byte(form)), "[redacted]")
-			text = strings.ReplaceAll(text, form, "[redacted]")
+			hidden = append(hidden, base64.StdEncoding.EncodeToString([]byte(form)), form)
 		}
+	}
+	for _, secret := range hidden {
+		text = strings.ReplaceAll(text, secret, "[redacted]")
 	}
 	return &spoken{line(text, maxReply), err}
 }

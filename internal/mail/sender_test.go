@@ -282,3 +282,27 @@ func TestTheErrorsOfAServerHoldNoPassword(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A server that refuses a letter says what it does not like in it, which may be the very link that opens an account (S-286).
+func TestTheErrorsOfAServerHoldNothingThatALetterOpens(t *testing.T) {
+	m := written(t, func(l *Letter) { l.Link, l.Code = "https://id.example.com/verify?token=kz_vt_canary&x=1", "314159" })
+	for _, reply := range []string{
+		"550 5.7.1 it holds the address " + m.Link, "550 the word kz_vt_canary in it", "554 5.6.0 verify?token=kz_vt_canary&x=1", "550 is 314159 a number?",
+		"421 never again a letter with 314159 and kz_vt_canary",
+	} {
+		server := mailtest.Start(t, mailtest.Options{TLS: TLSNone, Reply: func(command, _ string) string {
+			if command == "END" {
+				return reply
+			}
+			return ""
+		}})
+		err := send(t, senderTo(t, server, func(o *ServerOptions) { o.TLS = TLSNone }), m)
+		if err == nil || !strings.Contains(err.Error(), reply[:3]) || !strings.Contains(err.Error(), "[redacted]") {
+			t.Errorf("%s: %v", reply, err)
+			continue
+		}
+		if strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "314159") {
+			t.Errorf("%s: %v", reply, err)
+		}
+	}
+}
