@@ -115,6 +115,15 @@ func apiState(api *storage.API) map[string]any {
 	return map[string]any{"identifier": api.Identifier, "name": api.Name, "client_id": deref(api.ClientID), "scopes": scopes}
 }
 
+// ScopesOf returns the scopes of an API, by name.
+func ScopesOf(api *storage.API) []APIScope {
+	scopes := make([]APIScope, len(api.Scopes))
+	for i, s := range api.Scopes {
+		scopes[i] = APIScope{Name: s.Name, Description: s.Description, Permission: s.Permission}
+	}
+	return scopes
+}
+
 // CreateAPI registers an API of the organization. An identifier that is taken is a Conflict.
 func (o *Operators) CreateAPI(ctx context.Context, wanted NewAPI) (*storage.API, error) {
 	if err := checkOwnIdentifier(ctx, wanted.Identifier); err != nil {

@@ -69,7 +69,7 @@ func TestAPersonIsMadeWithAPasswordFromStandardInput(t *testing.T) {
 		var made map[string]any
 		readOne(t, got.out, &made)
 		if made["username"] != "alice" || made["email"] != "alice@example.com" || made["full_name"] != "Alice Doe" || made["is_verified"] != true ||
-			made["is_active"] != true || made["organization"] != "default" || !reflect.DeepEqual(made["roles"], []any{"operator"}) {
+			made["is_active"] != true || made["organization"] != "default" || !reflect.DeepEqual(made["roles"], []any{"owner"}) {
 			t.Errorf("created %v", made)
 		}
 		for _, login := range []string{"alice", "ALICE", "alice@example.com", text(t, made, "id")} {

@@ -76,7 +76,7 @@ func (p *program) userInvite() *cobra.Command {
 	flags.StringVar(&wanted.FullName, "name", "", "full name")
 	flags.StringVar(&wanted.Inviter, "inviter", "", "name of the one who invites, as the mail says it")
 	flags.StringVar(&wanted.Language, "language", "", "language of the mail, such as en")
-	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as operator; may be repeated")
+	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as member or owner (which may be called operator); may be repeated")
 	flags.DurationVar(&wanted.ExpiresIn, "expires-in", manage.DefaultInvitationLife, "how long the link works")
 	flags.BoolVar(&showLink, "show-link", false, "print the link as well, to bring it there another way")
 	return cmd

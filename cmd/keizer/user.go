@@ -45,6 +45,9 @@ func personOf(org *tenant.Org, row *storage.User) person {
 	return one
 }
 
+// personHeadings are those of a list of people.
+var personHeadings = []string{"ID", "USERNAME", "EMAIL", "NAME", "ACTIVE", "VERIFIED", "LAST LOGIN"}
+
 func (u person) cells() []string {
 	return []string{u.ID, u.Username, u.Email, u.FullName, yes(u.IsActive), yes(u.IsVerified), date(u.LastLogin)}
 }
@@ -90,7 +93,7 @@ func (p *program) userCreate() *cobra.Command {
 	flags.StringVar(&wanted.Email, "email", "", "e-mail address")
 	flags.StringVar(&wanted.FullName, "name", "", "full name")
 	flags.BoolVar(&wanted.Verified, "verified", false, "the e-mail address is known to be theirs")
-	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as operator; may be repeated")
+	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as member or owner (which may be called operator); may be repeated")
 	return cmd
 }
 
@@ -105,7 +108,7 @@ func (p *program) userList() *cobra.Command {
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after, left := uuid.Nil, limit
-				return list(p, []string{"ID", "USERNAME", "EMAIL", "NAME", "ACTIVE", "VERIFIED", "LAST LOGIN"}, func() ([]person, error) {
+				return list(p, personHeadings, func() ([]person, error) {
 					size := pageSize
 					if limit > 0 {
 						if size = min(size, left); size == 0 {
