@@ -222,8 +222,9 @@ func (db *DB) everywhere(ctx context.Context, p purpose, deed string, ask func(*
 }
 
 const (
-	// attempts bounds how often a statement or transaction is run that a concurrent one was preferred to.
-	attempts = 10
+	// attempts bounds how often a statement or transaction is run that a concurrent one was preferred to. Where all are serializable
+	// that is often, if many are written down in one organization at once; patience ends it sooner.
+	attempts = 30
 	// slow is when a call is worth a line in the log.
 	slow = time.Second
 )
