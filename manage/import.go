@@ -579,8 +579,9 @@ func (i *importing) update(ctx context.Context, p *plan) error {
 	if len(p.missing) > 0 {
 		changed = append(changed, "roles")
 	}
+	before := user.Email
 	changed = append(changed, p.patch().to(user)...)
-	return o.writeUser(ctx, user, changed, map[string]any{"imported": true})
+	return o.writeUser(ctx, user, before, changed, map[string]any{"imported": true})
 }
 
 func (i *importing) grant(ctx context.Context, user uuid.UUID, names []string) error {

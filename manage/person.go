@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -122,11 +123,12 @@ func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatc
 		if err := o.mayActOn(ctx, id); err != nil {
 			return err
 		}
+		before := user.Email
 		changed := patch.to(user)
 		if len(changed) == 0 {
 			return nil
 		}
-		return o.writeUser(ctx, user, changed, nil)
+		return o.writeUser(ctx, user, before, changed, nil)
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, o.whichOther(ctx, id, patch)
@@ -137,13 +139,16 @@ func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatc
 	return user, nil
 }
 
-// writeUser is the part of the deed that is done in the transaction.
-func (o *Operators) writeUser(ctx context.Context, user *storage.User, changed []string, details map[string]any) error {
+// writeUser is the part of the deed that is done in the transaction. before is the address that the person has had.
+func (o *Operators) writeUser(ctx context.Context, user *storage.User, before string, changed []string, details map[string]any) error {
 	if err := o.db.UpdateUser(ctx, user); err != nil {
 		return err
 	}
 	if slices.Contains(changed, "email") {
 		if err := o.db.EndVerificationTokensOfUser(ctx, user.ID); err != nil {
+			return err
+		}
+		if err := o.tellMoved(ctx, user, before); err != nil {
 			return err
 		}
 	}
@@ -153,6 +158,25 @@ func (o *Operators) writeUser(ctx context.Context, user *storage.User, changed [
 	}
 	return o.audit(ctx, "user.updated", user.ID.String(), all)
 }
+
+// tellMoved tells both addresses that one has taken the place of the other (S-209): whoever has talked an operator into it does not go
+// unnoticed. Another spelling is the same mailbox.
+func (o *Operators) tellMoved(ctx context.Context, user *storage.User, before string) error {
+	one, err := identity.Email(before)
+	if o.composer == nil || err == nil && user.EmailCanonical != nil && one == *user.EmailCanonical {
+		return nil
+	}
+	when := moment()
+	moved := mail.Letter{Kind: mail.EmailMoved, To: before, Name: deref(user.FullName), Address: user.Email, When: when}
+	if err := o.post(ctx, &user.ID, moved); err != nil {
+		return err
+	}
+	// To an address that may have been mistyped, and so without a name.
+	return o.post(ctx, &user.ID, mail.Letter{Kind: mail.EmailIsYours, To: user.Email, When: when})
+}
+
+// moment is now, as it stands in a letter.
+func moment() string { return time.Now().UTC().Format("2006-01-02 15:04 UTC") }
 
 // whichOther says what made a change to a person conflict with another person.
 func (o *Operators) whichOther(ctx context.Context, id uuid.UUID, patch UserPatch) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
@@ -222,6 +223,12 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 			o.db.EndVerificationTokensOfUser(ctx, user.ID, storage.PasswordReset, storage.EmailChange, storage.EmailCode))
 		if err != nil {
 			return err
+		}
+		if o.composer != nil { // whoever has talked an operator into it does not go unnoticed (S-209)
+			letter := mail.Letter{Kind: mail.PasswordChange, To: user.Email, Name: deref(user.FullName), When: moment()}
+			if err := o.post(ctx, &user.ID, letter); err != nil {
+				return err
+			}
 		}
 		return o.audit(ctx, "user.password_set", user.ID.String(), nil)
 	})

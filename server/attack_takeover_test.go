@@ -500,6 +500,46 @@ func TestAPasswordThatAnOperatorSetsEndsTheTrustInBrowsers(t *testing.T) {
 	}
 }
 
+// S-209: whoever talks an operator into it does not go unnoticed either: of a password that is set the person is told, and of another
+// address both.
+func TestAnOperatorChangesNothingBehindAPersonsBack(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house := servertest.Start(t, servertest.Options{DatabaseURL: databaseURL})
+		org := house.In("default")
+		user := house.User(org, "alice")
+		if err := house.Operators.SetPassword(org, "alice", otherPassword); err != nil {
+			t.Fatal(err)
+		}
+		letter(t, house, user.Email, mail.PasswordChange)
+		spelling, next := "Alice@Example.com", "next@example.com"
+		if _, err := house.Operators.UpdateUser(org, user.ID, manage.UserPatch{Email: &spelling}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(house.Letters(user.Email)) + len(house.Letters(spelling)); n != 1 {
+			t.Errorf("of another spelling %d letters are written", n-1)
+		}
+		told := func(from, to string) {
+			t.Helper()
+			if moved := letter(t, house, from, mail.EmailMoved); !strings.Contains(moved.Text, to) || moved.Link != "" {
+				t.Errorf("%s is told %q", from, moved.Text)
+			}
+			if yours := letter(t, house, to, mail.EmailIsYours); strings.Contains(yours.Text, "Alice Doe") {
+				t.Errorf("%s, which may be mistyped, is told %q", to, yours.Text)
+			}
+		}
+		if _, err := house.Operators.UpdateUser(org, user.ID, manage.UserPatch{Email: &next}); err != nil {
+			t.Fatal(err)
+		}
+		told(spelling, next)
+		file := manage.JSONLines(strings.NewReader(`{"id":"` + user.ID.String() + `","email":"last@example.com"}`))
+		if summary, err := house.Operators.ImportUsers(org, file, manage.ImportOptions{OnConflict: manage.ConflictUpdate}); err != nil || summary.Updated != 1 {
+			t.Fatalf("%v: %+v", err, summary)
+		}
+		told(next, "last@example.com")
+	})
+}
+
 // S-209, S-220: an address that was never proven to be the person's, such as one that an operator has mistyped, gets no link that
 // brings the account to whoever reads its mail.
 func TestAnAddressThatWasNeverProvenIsNotBroughtBack(t *testing.T) {
