@@ -1,12 +1,14 @@
 package server_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
@@ -31,6 +34,9 @@ type underWay struct {
 	login, consent             request             // the forms of those pages, filled in
 	refresh, access, jwt       string
 	revocable                  string // a token that is being revoked
+
+	// Forms that people have filled in and not yet sent, by what they are.
+	people map[string]request
 }
 
 // inTheMiddle begins one of everything.
@@ -46,6 +52,7 @@ func inTheMiddle(t *testing.T, house *servertest.House) *underWay {
 	}
 	org := house.In("default")
 	house.User(org, "alice")
+	house.User(org, "bob")
 	u := &underWay{
 		house: house, key: key,
 		client:  house.Client(org, manage.ClientSpec{SkipConsent: true}),
@@ -63,7 +70,37 @@ func inTheMiddle(t *testing.T, house *servertest.House) *underWay {
 		form: fields("csrf_token", csrf(t, page.Body), "username", "alice", "password", servertest.Password)}
 	page = u.deciding.SignIn(u.deciding.Go(asking.AuthorizeURL()), "alice", servertest.Password)
 	u.consent = request{address: page.URL.RequestURI(), cookies: u.deciding.Cookies(house.URL), form: fields("csrf_token", csrf(t, page.Body), "action", "allow")}
+	u.fillIn(t, org)
 	return u
+}
+
+// fillIn has people fill in the forms by which they get an account, or back into it, and those of an account.
+func (u *underWay) fillIn(t *testing.T, org context.Context) {
+	t.Helper()
+	house, browser := u.house, u.client.Visitor()
+	u.people = map[string]request{}
+	fill := func(name, path string, browser *servertest.Visitor, all ...string) {
+		t.Helper()
+		page := browser.Go(house.URL + path)
+		if page.Status != 200 {
+			t.Fatalf("%s: %d", path, page.Status)
+		}
+		// The first form on a page of an account is that which signs out.
+		all = append(all, "csrf_token", csrf(t, page.Body[strings.Index(page.Body, "<main"):]))
+		u.people[name] = request{address: path, cookies: browser.Cookies(house.URL), form: fields(all...)}
+	}
+	fill("the form of an account", "/signup", browser, "email", "new@example.com", "password", newPassword)
+	fill("the form of who has forgotten", "/forgot", browser, "login", "alice")
+	if err := house.People.Forgot(org, visitorOf("203.0.113.6"), "bob", ""); err != nil {
+		t.Fatal(err)
+	}
+	fill("the form of a new password", "/reset?token="+tokenOf(t, house, "bob@example.com", mail.PasswordReset), browser, "password", newPassword)
+	if _, _, err := house.Operators.Invite(org, manage.NewInvitation{Email: "guest@example.com"}); err != nil {
+		t.Fatal(err)
+	}
+	fill("the form of an invitation", "/invitation?token="+tokenOf(t, house, "guest@example.com", mail.Invitation), browser, "password", newPassword)
+	fill("the form of a profile", "/account/profile", u.member, "name", "Alice Doe", "username", "alice")
+	fill("the form of an address", "/account/email", u.member, "email", "next@example.com")
 }
 
 // code is a code that nobody has redeemed yet.
@@ -84,7 +121,7 @@ func (u *underWay) everywhere(t *testing.T, code string) map[string]request {
 	now := time.Now().Unix()
 	assertion := handmade(`{"alg":"ES256","kid":"k"}`, fmt.Sprintf(`{"iss":%q,"sub":%q,"aud":%q,"jti":%q,"iat":%d,"exp":%d}`,
 		u.signed.ID, u.signed.ID, u.signed.Issuer, rand.Text(), now, now+60), raw(t, u.key))
-	return map[string]request{
+	all := map[string]request{
 		"token, for a code": {address: "/oauth2/token", header: basic, form: fields("grant_type", "authorization_code", "code", code,
 			"redirect_uri", u.client.Redirect, "code_verifier", servertest.Verifier)},
 		"token, for a code, with a wrong verifier": {address: "/oauth2/token", header: basic, form: fields("grant_type", "authorization_code", "code", code,
@@ -111,7 +148,13 @@ func (u *underWay) everywhere(t *testing.T, code string) map[string]request {
 		"logout":                               {address: "/oauth2/logout", cookies: member},
 		"setup":                                {address: "/setup?token=" + secret.New(secret.Setup)},
 		"a preflight":                          {method: "OPTIONS", address: "/oauth2/token", header: []string{"Origin", "https://rp.example"}},
+		"the pages of an account":              {address: "/account", cookies: member},
+		"a link from a letter":                 {address: u.people["the form of a new password"].address},
+		"an invitation":                        {address: u.people["the form of an invitation"].address},
+		"a link that nobody has":               {address: "/verify?token=" + secret.New(secret.Verification)},
 	}
+	maps.Copy(all, u.people)
+	return all
 }
 
 // patience is within what anybody is answered, whatever has happened to PostgreSQL; busy is what a machine that runs other
@@ -185,6 +228,16 @@ func (u *underWay) wantNormal(t *testing.T, code string) {
 		if to := answer.Header.Get("Location"); answer.Status != 303 || !strings.HasPrefix(to, "/oauth2/authorize?interaction=") {
 			t.Errorf("%s, afterwards: %d %s %s", name, answer.Status, to, short(answer.Body))
 		}
+	}
+	for name, form := range u.people {
+		if answer := send(t, u.house, form); answer.Status != 303 && answer.Status != 200 {
+			t.Errorf("%s, afterwards: %d %s", name, answer.Status, short(answer.Body))
+		}
+	}
+	for address, kind := range map[string]mail.Kind{
+		"new@example.com": mail.VerifyEmail, "alice@example.com": mail.PasswordReset, "next@example.com": mail.ConfirmEmail, "bob@example.com": mail.PasswordChange,
+	} {
+		letter(t, u.house, address, kind)
 	}
 	if revoked := u.client.Post("/oauth2/revoke", "token", u.revocable); revoked.Status != 200 || u.client.Active(u.revocable) {
 		t.Errorf("the revocation, afterwards: %d", revoked.Status)
@@ -275,7 +328,7 @@ func TestSQLiteThatAnotherProcessHasLockedIsWaitedForAndThenAnOutage(t *testing.
 		unlocked := time.AfterFunc(10*time.Second, release)
 		writing, reading := u.everywhere(t, code), map[string]int{
 			"introspect": 200, "introspect a JWT": 200, "introspect a refresh token": 200, "userinfo": 200, "the login page": 200, "the consent page": 200,
-			"a preflight": 204, "setup": 404, "logout": 200,
+			"a preflight": 204, "setup": 404, "logout": 200, "the pages of an account": 200,
 		}
 		for name, status := range reading {
 			began := time.Now()
