@@ -47,6 +47,8 @@ type Config struct {
 		RefreshIdle         time.Duration
 		RefreshAbsolute     time.Duration
 		RefreshReplayWindow time.Duration
+		Longest             time.Duration
+		LongestRefresh      time.Duration
 	}
 
 	Mail struct {
@@ -56,6 +58,7 @@ type Config struct {
 		Username     string
 		Password     secret.Text
 		From         string
+		FromDomains  []string
 		HELO         string
 		CAFile       string
 		Timeout      time.Duration
@@ -163,9 +166,10 @@ func (c *Config) OutboundAuthorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// LongestToken is the longest that anything signed stays valid: a key that has signed is published for at least as long.
+// LongestToken is the longest that anything signed stays valid, whatever an organization decides: a key that has signed is published
+// for at least as long.
 func (c *Config) LongestToken() time.Duration {
-	return max(c.Tokens.IDLifetime, c.Tokens.AccessJWTLifetime)
+	return max(c.Tokens.IDLifetime, c.Tokens.AccessJWTLifetime, c.Tokens.Longest)
 }
 
 // File is the configuration file that was read, "" when there was none.

@@ -170,6 +170,17 @@ var keys = []Key{
 		field: func(c *Config) any { return &c.Tokens.RefreshReplayWindow },
 	},
 	{
+		Name: "tokens.longest", Default: "24h",
+		Meaning: "The longest that an organization may let access tokens and ID tokens live; at most 24h. A signing key stays published for this " +
+			"long after it has signed last.",
+		field: func(c *Config) any { return &c.Tokens.Longest },
+	},
+	{
+		Name: "tokens.longest_refresh", Default: "8784h",
+		Meaning: "The longest that an organization may let refresh tokens and their successors live.",
+		field:   func(c *Config) any { return &c.Tokens.LongestRefresh },
+	},
+	{
 		Name: "mail.host", Derived: "none: mail waits in the database; in development it is shown at /dev/mailbox",
 		Meaning: "The name of the SMTP server that mail is handed to.",
 		field:   func(c *Config) any { return &c.Mail.Host },
@@ -198,6 +209,11 @@ var keys = []Key{
 		Name: "mail.from", Derived: "none: required where mail.host is set",
 		Meaning: "The address that all mail comes from, such as no-reply@example.com. The name beside it is the organization's.",
 		field:   func(c *Config) any { return &c.Mail.From },
+	},
+	{
+		Name: "mail.from_domains", Derived: "none: all mail comes from mail.from",
+		Meaning: "The mail domains that organizations may choose an address of their own in for their mail to come from. The SMTP server must let it pass.",
+		field:   func(c *Config) any { return &c.Mail.FromDomains },
 	},
 	{
 		Name: "mail.helo", Derived: "the host of the issuer",

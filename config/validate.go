@@ -169,8 +169,10 @@ func (v *validation) lifetimes() {
 		{"tokens.access_lifetime", c.Tokens.AccessLifetime, 24 * time.Hour},
 		{"tokens.access_jwt_lifetime", c.Tokens.AccessJWTLifetime, 24 * time.Hour},
 		{"tokens.id_lifetime", c.Tokens.IDLifetime, 24 * time.Hour},
+		{"tokens.longest", c.Tokens.Longest, 24 * time.Hour},
 		{"tokens.refresh_idle", c.Tokens.RefreshIdle, 10 * year},
 		{"tokens.refresh_absolute", c.Tokens.RefreshAbsolute, 10 * year},
+		{"tokens.longest_refresh", c.Tokens.LongestRefresh, 10 * year},
 	} {
 		v.check(d.key, d.value >= time.Second && d.value <= d.most, "must be from 1s to %s", d.most)
 	}
@@ -189,6 +191,10 @@ func (v *validation) mail() {
 	if m.From != "" {
 		_, err := identity.Email(m.From)
 		v.check("mail.from", err == nil, "must be an e-mail address and nothing else, such as no-reply@example.com")
+	}
+	for _, domain := range m.FromDomains {
+		_, err := identity.Domain(domain)
+		v.check("mail.from_domains", err == nil, "%q is not a mail domain", domain)
 	}
 	v.check("mail.helo", m.HELO == "" || hostName(m.HELO), "must be the name of a host")
 	v.check("mail.username", (m.Username == "") == (m.Password == ""), "goes with mail.password: set both or neither")

@@ -12,6 +12,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -31,6 +32,9 @@ type Operators struct {
 	// addresses says where organizations stand, and outside whose a host is.
 	addresses Addresses
 	outside   Outside
+
+	// limits are what organizations may decide at the most.
+	limits settings.Limits
 }
 
 // New returns operators of a database.

@@ -144,6 +144,9 @@ func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organiza
 		}
 		return nil, cmp.Or(c.err(), err)
 	}
+	for _, complaint := range settings.Complaints(o.beyond(before, after)) {
+		c.add(complaint.Path, "%s", complaint.Message)
+	}
 	if after.Branding.Logo != before.Branding.Logo {
 		c.add("branding.logo", "it is set with the picture itself")
 	}
@@ -170,4 +173,28 @@ func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organiza
 	}
 	org.Settings = stored
 	return changed, nil
+}
+
+// Allowing returns operators who let organizations decide no more than the server allows.
+func (o *Operators) Allowing(limits settings.Limits) *Operators {
+	allowing := *o
+	allowing.limits = limits
+	return &allowing
+}
+
+// beyond says what of a change is more than the server allows. What was decided when it allowed more may stay; it counts as far as it
+// is allowed now.
+func (o *Operators) beyond(before, after *settings.Settings) error {
+	var already []string
+	for _, complaint := range settings.Complaints(before.Within(o.limits)) {
+		already = append(already, complaint.Path)
+	}
+	from, to := settings.Flat(before), settings.Flat(after)
+	var found []error
+	for _, complaint := range settings.Complaints(after.Within(o.limits)) {
+		if !slices.Contains(already, complaint.Path) || from[complaint.Path] != to[complaint.Path] {
+			found = append(found, complaint)
+		}
+	}
+	return errors.Join(found...)
 }

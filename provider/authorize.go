@@ -553,7 +553,7 @@ func (p *Provider) verifyHint(ctx context.Context, token string) (*hint, error) 
 		return nil, err
 	}
 	claims := verified.Claims
-	if claims.Text("iss") != org.Issuer || claims.Text("sub") == "" {
+	if !org.Own(claims.Text("iss")) || claims.Text("sub") == "" {
 		return nil, keys.ErrToken
 	}
 	return &hint{subject: claims.Text("sub"), audience: claims.Text("aud"), sessionID: claims.Text("sid")}, nil

@@ -12,6 +12,8 @@ import (
 	"github.com/ory/fosite/token/jwt"
 
 	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/internal/settings"
+	"github.com/keizer-auth/keizer/internal/tenant"
 )
 
 // Lifetimes are how long what Keizer issues may be used.
@@ -24,16 +26,57 @@ type Lifetimes struct {
 	RefreshAbsolute time.Duration // grant, however often it is refreshed
 	// ReplayWindow is how long a spent refresh token is answered with its one successor; 0 turns that off.
 	ReplayWindow time.Duration
+	// Longest is the longest that an organization may let an access token or ID token live, LongestRefresh a grant; 0 is no bound.
+	Longest, LongestRefresh time.Duration
+}
+
+// of are the lifetimes of an organization: what it has decided, where it has, and no longer than the server allows now.
+func (l Lifetimes) of(org *tenant.Org) Lifetimes {
+	decided := org.Decided().Tokens
+	choose := func(own *time.Duration, value settings.Duration, most time.Duration) {
+		if value == 0 {
+			return
+		}
+		if *own = time.Duration(value); most > 0 {
+			*own = min(*own, most)
+		}
+	}
+	choose(&l.Code, decided.CodeLifetime, 0)
+	choose(&l.Access, decided.AccessLifetime, l.Longest)
+	choose(&l.AccessJWT, decided.AccessJWTLifetime, l.Longest)
+	choose(&l.ID, decided.IDLifetime, l.Longest)
+	choose(&l.RefreshIdle, decided.RefreshIdle, l.LongestRefresh)
+	choose(&l.RefreshAbsolute, decided.RefreshAbsolute, l.LongestRefresh)
+	if decided.RefreshReplayWindow != nil {
+		l.ReplayWindow = time.Duration(*decided.RefreshReplayWindow)
+	}
+	return l
+}
+
+// in are the lifetimes of the organization of a request.
+func (l Lifetimes) in(ctx context.Context) Lifetimes {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return l // and without an organization nothing is issued
+	}
+	return l.of(org)
 }
 
 // configurator is fosite's configuration. It embeds fosite.Config for the settings of what we do not use, and sets every
 // strategy there is explicitly: fosite fills what is missing at first use, without a lock.
 type configurator struct {
 	*fosite.Config
+	lifetimes Lifetimes
+}
+
+// GetAuthorizeCodeLifespan implements fosite.AuthorizeCodeLifespanProvider: each organization has lifetimes of its own. Those of tokens
+// are set in token.go.
+func (c *configurator) GetAuthorizeCodeLifespan(ctx context.Context) time.Duration {
+	return c.lifetimes.in(ctx).Code
 }
 
 func newConfigurator(lifetimes Lifetimes, authenticate fosite.ClientAuthenticationStrategy) *configurator {
-	return &configurator{&fosite.Config{
+	return &configurator{lifetimes: lifetimes, Config: &fosite.Config{
 		AuthorizeCodeLifespan:          lifetimes.Code,
 		AccessTokenLifespan:            lifetimes.Access,
 		RefreshTokenLifespan:           lifetimes.RefreshIdle,

@@ -107,16 +107,22 @@ type document struct {
 	etag string
 }
 
+// documentOf is whose metadata it is. It says what the issuer is, so that it is another one from the moment that the issuer is.
+type documentOf struct {
+	org    uuid.UUID
+	issuer string
+}
+
 // documents keeps each organization's metadata for a while.
-type documents = otter.Cache[uuid.UUID, *document]
+type documents = otter.Cache[documentOf, *document]
 
 // metadataCacheTime bounds how long a change of what an organization supports takes to show.
 const metadataCacheTime = 5 * time.Second
 
 func newDocuments() *documents {
-	return otter.Must(&otter.Options[uuid.UUID, *document]{
+	return otter.Must(&otter.Options[documentOf, *document]{
 		MaximumSize:      20_000,
-		ExpiryCalculator: otter.ExpiryWriting[uuid.UUID, *document](metadataCacheTime),
+		ExpiryCalculator: otter.ExpiryWriting[documentOf, *document](metadataCacheTime),
 	})
 }
 
@@ -127,7 +133,8 @@ func (p *Provider) Discovery(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	doc, ok := p.metadata.GetIfPresent(org.ID)
+	key := documentOf{org.ID, org.Issuer}
+	doc, ok := p.metadata.GetIfPresent(key)
 	if !ok {
 		said, err := p.metadataOf(c.Request.Context(), org)
 		if err != nil {
@@ -141,7 +148,7 @@ func (p *Provider) Discovery(c *gin.Context) error {
 		}
 		sum := sha256.Sum256(body)
 		doc = &document{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
-		p.metadata.Set(org.ID, doc)
+		p.metadata.Set(key, doc)
 	}
 	p.serveDocument(c, doc.body, doc.etag)
 	return nil

@@ -18,8 +18,8 @@ import (
 // idTokenHandler adds the ID token to answers of the token endpoint (OpenID Connect Core 1.0 §3.1.3.3 and §12.2). It
 // replaces fosite's OpenID Connect handlers and their strategy.
 type idTokenHandler struct {
-	keys     *keys.Keys
-	lifetime time.Duration
+	keys      *keys.Keys
+	lifetimes Lifetimes
 }
 
 var _ fosite.TokenEndpointHandler = (*idTokenHandler)(nil)
@@ -77,7 +77,7 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 		Issuer:          org.Issuer,
 		Subject:         session.Subject,
 		Audience:        client.ClientID,
-		ExpiresAt:       now.Add(h.lifetime).Unix(),
+		ExpiresAt:       now.Add(h.lifetimes.of(org).ID).Unix(),
 		IssuedAt:        now.Unix(),
 		AuthTime:        session.Facts.AuthTime,
 		Nonce:           session.Facts.Nonce,

@@ -85,7 +85,7 @@ func New(d Deps) *Provider {
 			HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: strategy, AccessTokenStorage: store, Config: config},
 			Config:       config,
 		},
-		&idTokenHandler{keys: d.Keys, lifetime: d.Lifetimes.ID},
+		&idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes},
 	}
 	p.fosite = fosite.NewOAuth2Provider(store, config)
 	return p

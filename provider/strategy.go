@@ -159,5 +159,5 @@ func accessAudience(org *tenant.Org, granted []string) audience {
 	if len(granted) == 0 {
 		return audience{org.Issuer}
 	}
-	return audience(granted)
+	return audience(org.Current(granted))
 }

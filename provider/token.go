@@ -86,7 +86,7 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 		return nil, client, fosite.ErrUnauthorizedClient.WithHintf("The client is not registered for the grant type %s.", grant)
 	}
 	if grant == grantRefreshToken && !client.IsPublic() {
-		unit.AllowReplay(p.lifetimes.ReplayWindow)
+		unit.AllowReplay(p.lifetimes.in(ctx).ReplayWindow)
 	}
 	switch {
 	case grant == grantAuthorizationCode && !form.Has("code"):
@@ -165,9 +165,10 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 		return err
 	}
 	now := time.Now().UTC()
-	lifetime := p.lifetimes.Access
+	lifetimes := p.lifetimes.in(ctx)
+	lifetime := lifetimes.Access
 	if client.AccessTokenFormat == formatJWT {
-		lifetime = p.lifetimes.AccessJWT
+		lifetime = lifetimes.AccessJWT
 	}
 	session.SetExpiresAt(fosite.AccessToken, now.Add(lifetime))
 
@@ -180,7 +181,7 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 		if err := p.checkActive(ctx, session.Subject); err != nil {
 			return err
 		}
-		session.GrantEnds = now.Add(p.lifetimes.RefreshAbsolute)
+		session.GrantEnds = now.Add(lifetimes.RefreshAbsolute)
 		if !p.issuesRefreshToken(client, unit.Code().Scope) {
 			// Nothing outlives the access token, so neither does the grant.
 			session.GrantEnds = session.GetExpiresAt(fosite.AccessToken)
@@ -189,11 +190,18 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 			return errInvalidTarget
 		}
 		unit.NarrowTo(form["resource"])
-	} else if err := narrowRefresh(access, form); err != nil {
-		return err
+	} else {
+		if err := narrowRefresh(access, form); err != nil {
+			return err
+		}
+		// A shorter life that was decided since holds for the grants that there are.
+		session.GrantEnds = earlier(session.GrantEnds, session.GrantBegan.Add(lifetimes.RefreshAbsolute))
+		if !session.GrantEnds.After(now) {
+			return fosite.ErrInvalidGrant.WithHint("The grant has lasted as long as it may.")
+		}
 	}
 	// However often it is refreshed, a grant ends when it ends (RFC 9700 §4.14.2).
-	session.SetExpiresAt(fosite.RefreshToken, earlier(now.Add(p.lifetimes.RefreshIdle), session.GrantEnds))
+	session.SetExpiresAt(fosite.RefreshToken, earlier(now.Add(lifetimes.RefreshIdle), session.GrantEnds))
 	session.SetExpiresAt(fosite.AccessToken, earlier(session.GetExpiresAt(fosite.AccessToken), session.GrantEnds))
 	return nil
 }

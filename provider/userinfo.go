@@ -41,7 +41,7 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(access.Audience) > 0 && !slices.Contains(access.Audience, org.Issuer) {
+	if len(access.Audience) > 0 && !slices.ContainsFunc(access.Audience, org.Own) {
 		// An API that was given this token is not given the person's claims with it (RFC 9068 §4, RFC 8707 §2).
 		p.bearerError(c, answer{http.StatusUnauthorized, "invalid_token", "The access token is for another resource."})
 		return nil

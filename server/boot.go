@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/people"
@@ -76,7 +78,7 @@ func (h *House) furnish(ctx context.Context) (err error) {
 		return fmt.Errorf("check the templates of mail: %w", err)
 	}
 	addresses := manage.Addresses{Base: h.Cfg.Base(), Root: h.Cfg.RootOrganization}
-	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer).Serving(addresses).
+	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer).Serving(addresses).Allowing(limitsOf(h.Cfg)).
 		Proving(manage.Outside{Names: net.DefaultResolver, Fetch: outbound.New(h.Outbound), Keyring: h.Keyring})
 	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Log: h.Log})
 	h.tenants = newTenants(h.DB, addresses)
@@ -100,6 +102,17 @@ func outboundOf(cfg *config.Config) (outbound.Options, error) {
 		return outbound.Options{}, fmt.Errorf("outbound.ca_file: %w", err)
 	}
 	return outbound.Options{AllowLoopback: cfg.Development(), Networks: networks, RootCAs: authorities}, nil
+}
+
+// limitsOf is what the configuration lets organizations decide at the most.
+func limitsOf(cfg *config.Config) settings.Limits {
+	limits := settings.Limits{Token: cfg.Tokens.Longest, Refresh: cfg.Tokens.LongestRefresh}
+	for _, domain := range cfg.Mail.FromDomains {
+		if canonical, err := identity.Domain(domain); err == nil { // of others the configuration complains
+			limits.MailDomains = append(limits.MailDomains, canonical)
+		}
+	}
+	return limits
 }
 
 func (h *House) migrate(ctx context.Context) (int, error) {

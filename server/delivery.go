@@ -46,6 +46,7 @@ func MailSender(cfg *config.Config) (*mail.Sender, error) {
 	}
 	o := mail.ServerOptions{
 		Host: m.Host, Port: m.Port, TLS: m.TLS, Username: m.Username, Password: m.Password, From: m.From, HELO: m.HELO, Timeout: m.Timeout,
+		FromDomains: limitsOf(cfg).MailDomains,
 	}
 	if base, err := url.Parse(cfg.Base()); err == nil && o.HELO == "" {
 		o.HELO = base.Hostname()

@@ -74,7 +74,7 @@ func New(house *House) (*Server, error) {
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Tokens.CodeLifetime, Access: cfg.Tokens.AccessLifetime, AccessJWT: cfg.Tokens.AccessJWTLifetime,
 			ID: cfg.Tokens.IDLifetime, RefreshIdle: cfg.Tokens.RefreshIdle, RefreshAbsolute: cfg.Tokens.RefreshAbsolute,
-			ReplayWindow: cfg.Tokens.RefreshReplayWindow,
+			ReplayWindow: cfg.Tokens.RefreshReplayWindow, Longest: cfg.Tokens.Longest, LongestRefresh: cfg.Tokens.LongestRefresh,
 		},
 	})
 	s.login = login.New(login.Deps{

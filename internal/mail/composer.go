@@ -214,6 +214,7 @@ func (c *Composer) Compose(l Letter) (*Message, error) {
 		return nil, fmt.Errorf("compose mail %s: %w", l.Kind, err)
 	}
 	m.To, m.FromName, m.ReplyTo, m.Link, m.Code = l.To, line(l.FromName, maxName), line(l.ReplyTo, maxAddress), l.Link, l.Code
+	m.From = line(l.Sender, maxAddress)
 	if m.FromName == "" {
 		m.FromName = v.Organization
 	}

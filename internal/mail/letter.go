@@ -43,6 +43,8 @@ type Letter struct {
 	// Organization is the name of the organization that writes, and Issuer its address. FromName and ReplyTo are its settings.
 	Organization, Issuer string
 	FromName, ReplyTo    string
+	// Sender is the address that the organization wants its mail to come from; empty is the server's.
+	Sender string
 	// Accent is the organization's colour, "#rrggbb"; empty is Keizer's own.
 	Accent string
 
@@ -59,7 +61,7 @@ type Letter struct {
 func (l Letter) From(org *tenant.Org) Letter {
 	decided := org.Decided()
 	l.Organization, l.Issuer = org.Name, org.Issuer
-	l.FromName, l.ReplyTo, l.Accent = decided.Mail.FromName, decided.Mail.ReplyTo, decided.Branding.Accent
+	l.FromName, l.Sender, l.ReplyTo, l.Accent = decided.Mail.FromName, decided.Mail.From, decided.Mail.ReplyTo, decided.Branding.Accent
 	if l.FromName == "" {
 		l.FromName = org.Name
 	}

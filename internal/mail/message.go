@@ -11,6 +11,7 @@ type Message struct {
 	Kind     Kind   `json:"kind"`
 	To       string `json:"to"`
 	FromName string `json:"from_name"`
+	From     string `json:"from,omitempty"` // the organization's own address; the sender says whether it counts
 	ReplyTo  string `json:"reply_to,omitempty"`
 	Subject  string `json:"subject"`
 	Text     string `json:"text"`

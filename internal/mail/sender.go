@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net"
 	netmail "net/mail"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,8 +39,9 @@ type ServerOptions struct {
 	// Username and Password are empty where the server asks for none.
 	Username string
 	Password secret.Text
-	// From is the address that all mail comes from.
-	From string
+	// From is the address that mail comes from, unless it says another in one of FromDomains, which are in their canonical form.
+	From        string
+	FromDomains []string
 	// HELO is what we call ourselves (RFC 5321 §4.1.1.1).
 	HELO string
 	// Timeout bounds connecting, and then each message.
@@ -179,6 +181,9 @@ func (s *Session) Send(ctx context.Context, id uuid.UUID, written time.Time, m *
 	}
 	defer s.endWith(ctx)()
 	err = s.client.Send(letter)
+	if refused := s.sender.refusedSender(m, err); refused != nil {
+		return refused
+	}
 	if err == nil || letter.IsDelivered() { // what went wrong after the server had taken it, the next message will see
 		return nil
 	}
@@ -189,6 +194,33 @@ func (s *Session) Send(ctx context.Context, id uuid.UUID, written time.Time, m *
 		return fmt.Errorf("send mail: %w", said)
 	}
 	return refused
+}
+
+// sender is the address that a message comes from: its own, as long as the server lets organizations send from there.
+func (s *Sender) sender(m *Message) netmail.Address {
+	canonical, err := identity.Email(m.From)
+	if err != nil {
+		return s.from
+	}
+	_, domain, _ := strings.Cut(canonical, "@")
+	if !slices.Contains(s.o.FromDomains, domain) {
+		return s.from
+	}
+	own, err := envelope(m.From)
+	if err != nil {
+		return s.from
+	}
+	return netmail.Address{Address: own}
+}
+
+// refusedSender is that the mail server does not take the address which an organization has chosen for its mail. That keeps no other
+// organization's mail back, as it would if it were the server's own.
+func (s *Sender) refusedSender(m *Message, err error) error {
+	var answer *gomail.SendError
+	if !errors.As(err, &answer) || answer.Reason != gomail.ErrSMTPMailFrom || answer.ErrorCode()/100 != 5 || s.sender(m) == s.from {
+		return nil
+	}
+	return &Refused{Reply: s.discreet(err).Error()}
 }
 
 // refusal tells what is wrong with one message from what is wrong with the server, or with what it thinks of us; that may pass. said is
@@ -270,7 +302,8 @@ func (s *Sender) letter(id uuid.UUID, written time.Time, m *Message) (*gomail.Ms
 		return nil, fmt.Errorf("the address of the recipient: %w", err)
 	}
 	letter := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	letter.SetGenHeader(gomail.Header(gomail.HeaderFrom), mailbox(line(m.FromName, maxName), s.from.Address))
+	from := s.sender(m)
+	letter.SetGenHeader(gomail.Header(gomail.HeaderFrom), mailbox(line(m.FromName, maxName), from.Address))
 	letter.ToMailAddress(&netmail.Address{Address: to})
 	if m.ReplyTo != "" {
 		reply, err := envelope(m.ReplyTo)
@@ -288,7 +321,7 @@ func (s *Sender) letter(id uuid.UUID, written time.Time, m *Message) (*gomail.Ms
 	letter.SetBodyString(gomail.TypeTextPlain, m.Text)
 	letter.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
 	outer := gomail.NewMsg(gomail.WithMiddleware(enclosed{letter}))
-	outer.FromMailAddress(&s.from)
+	outer.FromMailAddress(&from)
 	outer.ToMailAddress(&netmail.Address{Address: to})
 	return outer, nil
 }

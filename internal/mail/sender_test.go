@@ -306,3 +306,45 @@ func TestTheErrorsOfAServerHoldNothingThatALetterOpens(t *testing.T) {
 		}
 	}
 }
+
+// An organization may have an address of its own where the operator of the server lets it; nobody else's mail waits because the mail
+// server does not know that address.
+func TestMailComesFromTheAddressOfTheOrganizationWhereTheServerAllowsIt(t *testing.T) {
+	server := mailtest.Start(t, mailtest.Options{TLS: TLSStart, Reply: func(command, argument string) string {
+		if command == "MAIL" && strings.Contains(argument, "unknown@") {
+			return "550 5.7.1 not from you"
+		}
+		return ""
+	}})
+	s := senderTo(t, server, func(o *ServerOptions) { o.FromDomains = []string{"acme.example"} })
+	for own, want := range map[string]string{
+		"":                             "no-reply@example.com",
+		"hello@Acme.example":           "hello@acme.example",
+		"hello@sub.acme.example":       "no-reply@example.com",
+		"hello@acme.example.evil.test": "no-reply@example.com",
+		"hello@other.example":          "no-reply@example.com",
+		"no address":                   "no-reply@example.com",
+	} {
+		before := len(server.Received())
+		if err := send(t, s, written(t, func(l *Letter) { l.Sender = own })); err != nil {
+			t.Fatalf("%q: %v", own, err)
+		}
+		got := server.Wait(t, before+1)[before]
+		from, err := got.Message.Header.AddressList("From")
+		if err != nil || len(from) != 1 || from[0].Address != want || got.From != want {
+			t.Errorf("%q: from %v in an envelope from %s, %v", own, from, got.From, err)
+		}
+	}
+	session, err := s.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refused *Refused
+	err = session.Send(t.Context(), uuid.New(), time.Now(), written(t, func(l *Letter) { l.Sender = "unknown@acme.example" }))
+	if !errors.As(err, &refused) || refused.Permanent {
+		t.Errorf("an address that the mail server does not know: %v", err)
+	}
+	if err := errors.Join(session.Send(t.Context(), uuid.New(), time.Now(), written(t, nil)), session.Close()); err != nil {
+		t.Errorf("and the next letter: %v", err)
+	}
+}

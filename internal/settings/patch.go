@@ -251,7 +251,7 @@ func membersOf(t reflect.Type, prefix string, found map[string]kind) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		path := prefix + name
 		switch {
-		case field.Type == reflect.TypeFor[Duration]():
+		case field.Type == reflect.TypeFor[Duration](), field.Type == reflect.TypeFor[*Duration]():
 			found[path] = duration
 		case field.Type.Kind() == reflect.Struct:
 			membersOf(field.Type, path+".", found)

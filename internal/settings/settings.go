@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -13,7 +14,9 @@ type Settings struct {
 	Branding     Branding     `json:"branding"`
 	SignUp       SignUp       `json:"sign_up"`
 	SecondFactor SecondFactor `json:"second_factor"`
+	Login        Login        `json:"login"`
 	Sessions     Sessions     `json:"sessions"`
+	Tokens       Tokens       `json:"tokens"`
 	Mail         Mail         `json:"mail"`
 }
 
@@ -71,10 +74,40 @@ type Sessions struct {
 	EndTokens bool `json:"end_tokens"`
 }
 
+// The ways of signing in that an organization may offer, besides its upstream providers.
+const (
+	WithPassword = "password" //nolint:gosec // the name of a way
+	WithPasskey  = "passkey"
+)
+
+// Login says how people sign in.
+type Login struct {
+	// Methods are the ways that are offered: WithPassword, WithPasskey.
+	Methods []string `json:"methods"`
+	// IdentifierFirst asks who somebody is on one page and for the proof on the next, instead of for both on one.
+	IdentifierFirst bool `json:"identifier_first"`
+}
+
+// Offers reports whether a way of signing in is offered.
+func (l *Login) Offers(method string) bool { return slices.Contains(l.Methods, method) }
+
+// Tokens say how long what is issued is good for. Zero values, and no replay window at all, mean what the process is configured with.
+type Tokens struct {
+	CodeLifetime        Duration  `json:"code_lifetime,omitzero"`
+	AccessLifetime      Duration  `json:"access_lifetime,omitzero"`
+	AccessJWTLifetime   Duration  `json:"access_jwt_lifetime,omitzero"`
+	IDLifetime          Duration  `json:"id_lifetime,omitzero"`
+	RefreshIdle         Duration  `json:"refresh_idle,omitzero"`
+	RefreshAbsolute     Duration  `json:"refresh_absolute,omitzero"`
+	RefreshReplayWindow *Duration `json:"refresh_replay_window,omitempty"`
+}
+
 // Mail says from whom mail to the organization's people comes.
 type Mail struct {
 	// FromName is the name beside the address; empty is the organization's.
 	FromName string `json:"from_name,omitempty"`
+	// From is the address; empty is the server's. It counts as long as its domain is one that the server lets organizations send from.
+	From string `json:"from,omitempty"`
 	// ReplyTo is where answers go; empty is nowhere.
 	ReplyTo string `json:"reply_to,omitempty"`
 }
@@ -85,6 +118,7 @@ func Default() *Settings {
 	return &Settings{
 		SignUp:       SignUp{Mode: SignUpInvitation, Fields: map[string]string{"name": "optional"}},
 		SecondFactor: SecondFactor{Require: RequireNobody, EmailCode: true, Remember: Duration(month)},
+		Login:        Login{Methods: []string{WithPassword, WithPasskey}},
 	}
 }
 
@@ -126,6 +160,9 @@ func read(stored map[string]any) (*Settings, error) {
 		if _, ok := signUp["fields"]; ok {
 			s.SignUp.Fields = nil // these instead of those
 		}
+	}
+	if login, ok := stored["login"].(map[string]any); ok && login["methods"] != nil {
+		s.Login.Methods = nil // as above
 	}
 	text, err := json.Marshal(stored)
 	if err == nil {

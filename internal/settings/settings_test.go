@@ -36,7 +36,12 @@ func TestSettingsComeBackAsTheyWereWritten(t *testing.T) {
 		Language: "en", Branding: Branding{"#0a5bd3", "kD3XPqVtQmVx9o8rW2", "https://a.example/t", "https://a.example/p", "https://a.example/s"},
 		SignUp:       SignUp{SignUpOpen, []string{"xn--bcher-kva.example", "b.example"}, map[string]string{"username": "required"}},
 		SecondFactor: SecondFactor{RequireRoles, []string{"operator"}, true, Duration(24 * time.Hour)},
-		Sessions:     Sessions{Duration(time.Minute), Duration(time.Hour), true}, Mail: Mail{"Bücher", "help@b.example"},
+		Login:        Login{[]string{WithPasskey}, true},
+		Sessions:     Sessions{Duration(time.Minute), Duration(time.Hour), true},
+		Tokens: Tokens{
+			Duration(time.Second), Duration(2 * time.Minute), Duration(3 * time.Minute), Duration(4 * time.Minute), Duration(time.Hour), Duration(2 * time.Hour), new(Duration),
+		},
+		Mail: Mail{"Bücher", "no-reply@b.example", "help@b.example"},
 	}
 	if err := all.Validate(); err != nil {
 		t.Fatal(err)
@@ -89,15 +94,18 @@ func TestAnOperatorIsToldEverythingThatIsWrongAtOnce(t *testing.T) {
 		"language": "tlh", "branding": {"accent": "red", "terms_uri": "http://a.example/", "policy_uri": "https://u:p@a.example/", "support_uri": "javascript:alert(1)"},
 		"sign_up": {"mode": "ajar", "domains": ["a.example", "not a domain"], "fields": {"username": "perhaps"}},
 		"second_factor": {"require": "roles", "remember": "2161h"}, "sessions": {"idle": "30s", "absolute": "1ms"},
-		"mail": {"from_name": "A\nBcc: all@b.example", "reply_to": "nobody"}
+		"login": {"methods": []}, "tokens": {"code_lifetime": "11m", "access_lifetime": "25h", "id_lifetime": "1ms", "refresh_idle": "2h", "refresh_absolute": "1h", "refresh_replay_window": "2m"},
+		"mail": {"from_name": "A\nBcc: all@b.example", "from": "nobody", "reply_to": "nobody"}
 	}`).Apply(nil)
 	var paths []string
 	for _, complaint := range Complaints(err) {
 		paths = append(paths, complaint.Path)
 	}
 	want := []string{
-		"branding.accent", "branding.policy_uri", "branding.support_uri", "branding.terms_uri", "language", "mail.from_name", "mail.reply_to",
+		"branding.accent", "branding.policy_uri", "branding.support_uri", "branding.terms_uri", "language", "login.methods", "mail.from", "mail.from_name",
+		"mail.reply_to",
 		"second_factor.remember", "second_factor.roles", "sessions.absolute", "sessions.idle", "sign_up.domains", "sign_up.fields.username", "sign_up.mode",
+		"tokens.access_lifetime", "tokens.code_lifetime", "tokens.id_lifetime", "tokens.refresh_absolute", "tokens.refresh_replay_window",
 	}
 	if !slices.Equal(paths, want) {
 		t.Errorf("complained of %v:\n%v", paths, err)
@@ -110,7 +118,7 @@ func TestWhatAnOperatorWritesMustBeKnown(t *testing.T) {
 		`{"sign_up":"open"}`: "sign_up", `{"sign_up":{"mode":true}}`: "sign_up.mode", `{"sign_up":{"domains":"a.example"}}`: "sign_up.domains",
 		`{"sign_up":{"domains":[1]}}`: "sign_up.domains", `{"sign_up":{"fields":{"age":"required"}}}`: "sign_up.fields.age",
 		`{"sessions":{"end_tokens":"yes"}}`: "sessions.end_tokens", `{"sessions":{"idle":3600}}`: "sessions.idle", `{"sessions":{"idle":"an hour"}}`: "sessions.idle",
-		`{"language":{"x":1}}`: "language",
+		`{"language":{"x":1}}`: "language", `{"login":{"methods":["telepathy"]}}`: "login.methods", `{"tokens":{"refresh_replay_window":5}}`: "tokens.refresh_replay_window",
 	} {
 		_, _, err := patch(t, text).Apply(nil)
 		if found := Complaints(err); len(found) != 1 || found[0].Path != path {
@@ -164,6 +172,45 @@ func TestAPathAndATextSetOneMember(t *testing.T) {
 	changes, err := Changes(Default(), s)
 	if one, _ := changes["sign_up.mode"].(map[string]any); err != nil || one["before"] != SignUpInvitation || one["after"] != SignUpOpen || changes["sessions.idle"] != nil {
 		t.Errorf("%v, %v", changes, err)
+	}
+}
+
+func TestAWindowOfNothingIsNotNoWindow(t *testing.T) {
+	p := Patch{}
+	for path, text := range map[string]string{"tokens.refresh_replay_window": "0s", "login.methods": "passkey,password,passkey"} {
+		if err := p.Set(path, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stored, s, err := p.Apply(nil)
+	if err != nil || s.Tokens.RefreshReplayWindow == nil || *s.Tokens.RefreshReplayWindow != 0 || !slices.Equal(s.Login.Methods, []string{WithPassword, WithPasskey}) {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if again, err := Parse(stored); err != nil || again.Tokens.RefreshReplayWindow == nil || Flat(again)["tokens.refresh_replay_window"] != "0s" {
+		t.Errorf("%+v, %v", again, err)
+	}
+	p = Patch{}
+	if err := p.Unset("tokens"); err != nil {
+		t.Fatal(err)
+	}
+	if _, s, err := p.Apply(stored); err != nil || s.Tokens != (Tokens{}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+func TestAnOrganizationDecidesNoMoreThanTheServerAllows(t *testing.T) {
+	s := Default()
+	s.Tokens = Tokens{AccessLifetime: Duration(2 * time.Hour), IDLifetime: Duration(time.Hour), RefreshIdle: Duration(3 * time.Hour), RefreshAbsolute: Duration(5 * time.Hour)}
+	s.Mail.From = "no-reply@Mail.example"
+	var paths []string
+	for _, complaint := range Complaints(s.Within(Limits{Token: time.Hour, Refresh: 4 * time.Hour, MailDomains: []string{"b.example"}})) {
+		paths = append(paths, complaint.Path)
+	}
+	if want := []string{"mail.from", "tokens.access_lifetime", "tokens.refresh_absolute"}; !slices.Equal(paths, want) {
+		t.Errorf("%v, want %v", paths, want)
+	}
+	if err := s.Within(Limits{Token: 2 * time.Hour, Refresh: 5 * time.Hour, MailDomains: []string{"b.example", "mail.example"}}); err != nil {
+		t.Error(err)
 	}
 }
 

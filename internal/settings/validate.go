@@ -76,7 +76,9 @@ func (s *Settings) Validate() error {
 	s.Branding.validate(&c)
 	s.SignUp.validate(&c)
 	s.SecondFactor.validate(&c)
+	s.Login.validate(&c)
 	s.Sessions.validate(&c)
+	s.Tokens.validate(&c)
 	s.Mail.validate(&c)
 	return c.err()
 }
@@ -85,6 +87,9 @@ func (s *Settings) Validate() error {
 func (s *Settings) choices(c *complaints) {
 	oneOf(c, "sign_up.mode", s.SignUp.Mode, SignUpClosed, SignUpInvitation, SignUpOpen)
 	oneOf(c, "second_factor.require", s.SecondFactor.Require, RequireNobody, RequireRoles, RequireEveryone)
+	for _, method := range s.Login.Methods {
+		oneOf(c, "login.methods", method, WithPassword, WithPasskey)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.SignUp.Fields)) {
 		oneOf(c, "sign_up.fields."+name, s.SignUp.Fields[name], "required", "optional")
 	}
@@ -192,6 +197,86 @@ func (s *Sessions) validate(c *complaints) {
 	}
 }
 
+func (l *Login) validate(c *complaints) {
+	if len(l.Methods) == 0 {
+		c.add("login.methods", "there must be one at least")
+	}
+	var offered []string
+	for _, method := range []string{WithPassword, WithPasskey} {
+		if l.Offers(method) {
+			offered = append(offered, method)
+		}
+	}
+	l.Methods = offered
+}
+
+// Bounds of tokens, as package config has them for the process.
+const (
+	MaxCode         = 10 * time.Minute // RFC 6749 §4.1.2
+	MaxToken        = day
+	MaxRefresh      = 10 * 366 * day
+	MaxReplayWindow = minute
+)
+
+func (t *Tokens) validate(c *complaints) {
+	for _, bounded := range []struct {
+		path        string
+		value       Duration
+		least, most time.Duration
+	}{
+		{"tokens.code_lifetime", t.CodeLifetime, time.Second, MaxCode},
+		{"tokens.access_lifetime", t.AccessLifetime, time.Second, MaxToken},
+		{"tokens.access_jwt_lifetime", t.AccessJWTLifetime, time.Second, MaxToken},
+		{"tokens.id_lifetime", t.IDLifetime, time.Second, MaxToken},
+		{"tokens.refresh_idle", t.RefreshIdle, time.Second, MaxRefresh},
+		{"tokens.refresh_absolute", t.RefreshAbsolute, max(time.Second, time.Duration(t.RefreshIdle)), MaxRefresh},
+	} {
+		if bounded.value != 0 {
+			between(c, bounded.path, bounded.value, bounded.least, bounded.most)
+		}
+	}
+	if t.RefreshReplayWindow != nil {
+		between(c, "tokens.refresh_replay_window", *t.RefreshReplayWindow, 0, MaxReplayWindow)
+	}
+}
+
+// Limits are what the server lets organizations decide at the most.
+type Limits struct {
+	// Token is the longest that an access token or an ID token may live, Refresh the longest that a grant may.
+	Token, Refresh time.Duration
+	// MailDomains are those that mail may come from.
+	MailDomains []string
+}
+
+// Within says what of s is more than the server allows.
+func (s *Settings) Within(limits Limits) error {
+	var c complaints
+	for _, bounded := range []struct {
+		path  string
+		value Duration
+		most  time.Duration
+	}{
+		{"tokens.access_lifetime", s.Tokens.AccessLifetime, limits.Token}, {"tokens.access_jwt_lifetime", s.Tokens.AccessJWTLifetime, limits.Token},
+		{"tokens.id_lifetime", s.Tokens.IDLifetime, limits.Token},
+		{"tokens.refresh_idle", s.Tokens.RefreshIdle, limits.Refresh}, {"tokens.refresh_absolute", s.Tokens.RefreshAbsolute, limits.Refresh},
+	} {
+		if bounded.most > 0 && time.Duration(bounded.value) > bounded.most {
+			c.add(bounded.path, "this server allows %s at the most", shortest(bounded.most))
+		}
+	}
+	if s.Mail.From != "" && !s.Mail.allowed(limits.MailDomains) {
+		c.add("mail.from", "this server sends no mail from that domain")
+	}
+	return c.err()
+}
+
+// allowed reports whether mail may come from the address that was chosen.
+func (m *Mail) allowed(domains []string) bool {
+	canonical, err := identity.Email(m.From)
+	_, domain, _ := strings.Cut(canonical, "@")
+	return err == nil && slices.Contains(domains, domain)
+}
+
 // between bounds a duration. Fractions of a second would be noise.
 func between(c *complaints, path string, d Duration, least, most time.Duration) {
 	switch value := time.Duration(d); {
@@ -209,9 +294,12 @@ func (m *Mail) validate(c *complaints) {
 	case utf8.RuneCountInString(m.FromName) > maxFrom:
 		c.add("mail.from_name", "it must have at most %d characters", maxFrom)
 	}
-	if m.ReplyTo != "" {
-		if _, err := identity.Email(m.ReplyTo); err != nil {
-			c.add("mail.reply_to", "%v", err)
+	for path, address := range map[string]string{"mail.from": m.From, "mail.reply_to": m.ReplyTo} {
+		if address == "" {
+			continue
+		}
+		if _, err := identity.Email(address); err != nil {
+			c.add(path, "%v", err)
 		}
 	}
 }

@@ -49,6 +49,24 @@ func (o *Org) Own(issuer string) bool {
 	return issuer == o.Issuer || slices.Contains(o.Former, issuer)
 }
 
+// Current returns an audience in which the organization stands under the issuer that it has now, by whichever it was named. What was
+// granted before the issuer changed goes on as if it had always been this one.
+func (o *Org) Current(audience []string) []string {
+	if len(o.Former) == 0 || !slices.ContainsFunc(audience, func(one string) bool { return slices.Contains(o.Former, one) }) {
+		return audience
+	}
+	current := make([]string, 0, len(audience))
+	for _, one := range audience {
+		if o.Own(one) {
+			one = o.Issuer
+		}
+		if !slices.Contains(current, one) {
+			current = append(current, one)
+		}
+	}
+	return current
+}
+
 type contextKey struct{}
 
 // With returns a context in which everything is asked for org.

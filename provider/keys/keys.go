@@ -146,7 +146,7 @@ func (k *Keys) Verify(ctx context.Context, token string, algs []string, typ stri
 	if err != nil {
 		return nil, err
 	}
-	if t.claims.Text("iss") != org.Issuer {
+	if !org.Own(t.claims.Text("iss")) {
 		return nil, refuse("it is of another issuer")
 	}
 	return &Token{Alg: t.alg, Typ: t.typ, KID: t.kid, Payload: payload, Claims: t.claims}, nil

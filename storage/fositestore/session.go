@@ -42,6 +42,8 @@ type Session struct {
 	Subject string
 	// GrantEnds is the absolute end of the grant, which no refresh can move. Zero where there is none.
 	GrantEnds time.Time
+	// GrantBegan is when the grant was made that is refreshed. Zero in every other request.
+	GrantBegan time.Time
 
 	code, access, refresh time.Time
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
 
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -122,6 +123,7 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fo
 	if err != nil {
 		return nil, fmt.Errorf("read the facts of a code: %w", err)
 	}
+	audience := current(ctx, code.Audience)
 	session := &Session{Facts: facts, Subject: code.UserID.String()}
 	session.SetExpiresAt(fosite.AuthorizeCode, code.ExpiresAt)
 	request := &fosite.Request{
@@ -130,8 +132,8 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fo
 		Client:            client,
 		RequestedScope:    code.Scope,
 		GrantedScope:      code.Scope,
-		RequestedAudience: code.Audience,
-		GrantedAudience:   code.Audience,
+		RequestedAudience: audience,
+		GrantedAudience:   audience,
 		Form:              url.Values{"redirect_uri": {code.RedirectURI}},
 		Session:           session,
 	}
@@ -142,6 +144,15 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fo
 		return request, fosite.ErrInvalidatedAuthorizeCode
 	}
 	return request, nil
+}
+
+// current is an audience as it is called now, whatever the issuer was when it was granted.
+func current(ctx context.Context, audience []string) []string {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return audience // and without an organization nothing is found
+	}
+	return org.Current(audience)
 }
 
 // InvalidateAuthorizeCodeSession implements oauth2.AuthorizeCodeStorage.
@@ -256,14 +267,14 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fos
 	if err != nil {
 		return nil, fmt.Errorf("read the facts of a grant: %w", err)
 	}
-	session := &Session{Facts: facts, GrantEnds: grant.ExpiresAt}
+	session := &Session{Facts: facts, GrantEnds: grant.ExpiresAt, GrantBegan: grant.CreatedAt}
 	if grant.UserID != nil {
 		session.Subject = grant.UserID.String()
 	}
 	session.SetExpiresAt(fosite.RefreshToken, row.ExpiresAt)
 	// What the client may no longer ask for, it no longer gets, although it was granted once.
 	scope := intersect(grant.Scope, client.Scopes)
-	audience := intersect(grant.Audience, client.GetAudience())
+	audience := intersect(current(ctx, grant.Audience), client.GetAudience())
 	request := &fosite.Request{
 		ID:                grant.ID.String(),
 		RequestedAt:       grant.CreatedAt,
