@@ -205,6 +205,7 @@ func TestTheLastOwnerStays(t *testing.T) {
 func TestTwoOwnersAtOnceDoNotBothGo(t *testing.T) {
 	each(t, func(t *testing.T, o, other replica) {
 		ctx := o.organization(t, "acme")
+		owner := o.named(t, ctx, permission.Owner)
 		for round := range 15 {
 			var pair []*storage.User
 			for i := range 2 {
@@ -212,10 +213,14 @@ func TestTwoOwnersAtOnceDoNotBothGo(t *testing.T) {
 			}
 			errs := atOnce(func(i int) error {
 				by := []replica{o, other}[i]
-				if round%2 == 0 {
+				switch (round + i*(round/8)) % 3 { // at first both in the same way, then each in another
+				case 0:
 					return by.DeleteUser(ctx, pair[i].ID)
+				case 1:
+					return by.RevokeRole(ctx, pair[i].ID, owner.ID)
+				default:
+					return errOf(by.DisableUser(ctx, pair[i].ID))
 				}
-				return errOf(by.DisableUser(ctx, pair[i].ID))
 			}, 2)
 			if refused := slices.DeleteFunc(errs, func(err error) bool { return err == nil }); len(refused) != 1 || !errors.Is(refused[0], storage.ErrConflict) {
 				t.Fatalf("round %d: %v", round, errs)

@@ -396,6 +396,6 @@ func (o *Operators) assignment(ctx context.Context, userID, roleID uuid.UUID) (r
 
 func (o *Operators) auditRoles(ctx context.Context, action string, userID uuid.UUID, role *Role, before, after []string) error {
 	return o.audit(ctx, action, userID.String(), map[string]any{
-		"role": role.Name, "role_id": role.ID.String(), "before": before, "after": slices.Sorted(slices.Values(after)),
+		"role": role.Name, "role_id": role.ID.String(), "before": before, "after": listOf(slices.Sorted(slices.Values(after))),
 	})
 }

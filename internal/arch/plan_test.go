@@ -54,7 +54,8 @@ var furniture = map[string]bool{
 
 // testsMayImport adds to the floors what the test files of a room may import: furniture from above its own floor.
 var testsMayImport = map[string][]string{
-	"server": {"server/servertest"},
+	"server":     {"server/servertest"},
+	"migrations": {"storage/storagetest"},
 }
 
 // wall confines a third-party module, or a package of the standard library, to the rooms that may meet it.
