@@ -235,7 +235,8 @@ func (o *Operators) callHost(ctx context.Context, host string) error {
 	return nil
 }
 
-// RemoveHost gives up a host, or the claim to it. One that is the issuer, or is about to be, is a Conflict.
+// RemoveHost gives up a host, or the claim to it. One that is the issuer, or is about to be, is a Conflict. What was issued under it stays
+// the organization's: it is known by the organization's own keys, whoever has the host.
 func (o *Operators) RemoveHost(ctx context.Context, name string) error {
 	in, err := tenant.From(ctx)
 	if err != nil {
@@ -256,8 +257,6 @@ func (o *Operators) RemoveHost(ctx context.Context, name string) error {
 		if err := o.db.DeleteHost(ctx, host); err != nil {
 			return false, err
 		}
-		// Whatever stands there from now on, nothing that names it is the organization's.
-		org.ForgetFormerHost(now, host)
 		return true, o.audit(ctx, "host.removed", host, map[string]any{"verified_at": change(timeOrNil(found.VerifiedAt), nil)})
 	})
 	if err != nil {
@@ -356,8 +355,8 @@ func (to *IssuerChange) from(now time.Time) (time.Time, error) {
 	return from.UTC(), nil
 }
 
-// changeHosts runs a deed on the hosts of an organization, and writes down what it changed in it. Whoever changes the hosts of the same
-// organization at once comes before or after: what each has seen there still holds when it is done.
+// changeHosts runs a deed on the hosts of an organization, and writes down in it that, and how, it was changed. Whoever changes the hosts of
+// the same organization at once comes before or after: what each has seen there still holds when it is done.
 func (o *Operators) changeHosts(ctx context.Context, slug string, deed func(context.Context, *storage.Organization, time.Time) (changed bool, err error)) (err error) {
 	for range retries {
 		err = o.db.InTx(ctx, func(ctx context.Context) error {

@@ -18,6 +18,15 @@ const (
 	purgeBatch = 500
 	// rotateEvery is how often it is looked whether a signing key is due.
 	rotateEvery = time.Hour
+	// eraseEvery is how often it is looked whether something is left of a deleted organization.
+	eraseEvery = time.Minute
+	// announceEvery is how often the log says which issuers are to change, and have.
+	announceEvery = time.Hour
+	// checkpointEvery is how often it is looked whether the chain of an audit has grown by so many events that a checkpoint is due, or is
+	// that old.
+	checkpointEvery  = 15 * time.Second
+	checkpointEvents = 1000
+	checkpointAge    = 5 * time.Minute
 )
 
 // jobs does what nobody asks for, until ctx ends, and returns when the last job has. Every replica runs them; each deed is
@@ -26,6 +35,9 @@ func (s *Server) jobs(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.every(ctx, purgeEvery, "purge", s.purge) })
 	running.Go(func() { s.every(ctx, rotateEvery, "rotate signing keys", s.rotateKeys) })
+	running.Go(func() { s.every(ctx, eraseEvery, "erase deleted organizations", s.erase) })
+	running.Go(func() { s.every(ctx, announceEvery, "announce issuers", s.announce) })
+	running.Go(func() { s.every(ctx, checkpointEvery, "audit checkpoints", s.checkpointAudits) })
 	running.Go(func() { s.recover(ctx) })
 	if s.delivery != nil {
 		running.Go(func() { s.delivery.run(ctx) })
@@ -55,13 +67,13 @@ func (s *Server) purge(ctx context.Context) error {
 	return err
 }
 
-// rotateKeys gives every organization a new signing key before the one in use is too old. An organization whose keys cannot be
-// rotated keeps no other from it.
+// rotateKeys gives every organization a new signing key before the one in use is too old. One question finds those that need one, however
+// many there are. An organization whose keys cannot be rotated keeps no other from it.
 func (s *Server) rotateKeys(ctx context.Context) error {
 	const page = 100
 	var failed []error
 	for after := ""; ; {
-		orgs, err := s.house.DB.ListOrganizations(ctx, after, page)
+		orgs, err := s.house.DB.OrganizationsWithoutKeys(ctx, keys.Algorithms(), time.Now().Add(-keys.RotateAfter), after, page)
 		if err != nil {
 			return errors.Join(append(failed, err)...)
 		}
@@ -87,6 +99,46 @@ func (s *Server) rotateKeysOf(ctx context.Context, org *storage.Organization) er
 		if _, err := s.house.Operators.RotateKey(ctx, alg, false, s.house.Cfg.LongestToken()); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkpointAudits writes down where the audits of organizations stand, in the database, and in the log, which may be kept where nobody
+// reaches who reaches the database.
+func (s *Server) checkpointAudits(ctx context.Context) error {
+	made, err := s.house.DB.CheckpointAudits(ctx, checkpointEvents, checkpointAge)
+	for _, c := range made {
+		s.house.Log.InfoContext(ctx, "audit checkpoint", "org", c.Slug, "org_id", c.OrgID, "checkpoint", c.String())
+	}
+	return err
+}
+
+// erase takes away what is left of organizations that were deleted.
+func (s *Server) erase(ctx context.Context) error {
+	_, err := s.house.Operators.EraseDeleted(ctx)
+	return err
+}
+
+// announce writes into the log which issuers are to change, and which have since it was last said. Nothing waits for it: the issuer changes
+// by itself.
+func (s *Server) announce(ctx context.Context) error {
+	const page = 100
+	now := time.Now()
+	orgs, err := s.house.DB.IssuersChangingSince(ctx, now.Add(-announceEvery), page)
+	if err != nil {
+		return err
+	}
+	addresses := s.house.Operators.Addresses()
+	for i := range orgs {
+		org := &orgs[i]
+		from := *org.IssuerHostNextAt
+		before, _ := addresses.Issuer(org, from.Add(-time.Microsecond))
+		after, _ := addresses.Issuer(org, from)
+		said := "the issuer of an organization is going to change"
+		if !from.After(now) {
+			said = "the issuer of an organization has changed"
+		}
+		s.house.Log.WarnContext(ctx, said, "organization", org.Slug, "before", before, "after", after, "from", from)
 	}
 	return nil
 }

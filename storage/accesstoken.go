@@ -101,7 +101,8 @@ func (db *DB) TokenOrganization(ctx context.Context, digest string) (*Organizati
 	var org Organization
 	err := db.everywhere(ctx, reading, "read organization of token", func(q *query) error {
 		return q.of(&org).Joins("JOIN oauth_access_tokens t ON t.org_id = organizations.id").
-			Where("t.digest = ? AND t.expires_at > ? AND t.revoked_at IS NULL", digest, q.now).Take(&org).Error
+			Where("t.digest = ? AND t.expires_at > ? AND t.revoked_at IS NULL", digest, q.now).
+			Where("organizations.suspended_at IS NULL AND organizations.deleted_at IS NULL").Take(&org).Error
 	})
 	if err != nil {
 		return nil, err

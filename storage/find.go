@@ -67,7 +67,7 @@ func (db *DB) FindOrganizations(ctx context.Context, f OrganizationFilter, l Lis
 		return nil, nil, err
 	}
 	err = db.everywhere(ctx, reading, "find organizations", func(q *query) (err error) {
-		g := q.of(&Organization{})
+		g := q.of(&Organization{}).Where("organizations.deleted_at IS NULL")
 		if f.Search != "" {
 			pattern := containing(f.Search)
 			g = g.Where(`(organizations.slug LIKE ? ESCAPE '\' OR lower(organizations.name) LIKE ? ESCAPE '\')`, pattern, pattern)

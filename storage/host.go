@@ -130,6 +130,15 @@ func (db *DB) OrganizationByHost(ctx context.Context, host string) (*Organizatio
 	return &org, nil
 }
 
+// IssuersChangingSince returns organizations whose issuer changes, or has changed since a time, in the order of those moments.
+func (db *DB) IssuersChangingSince(ctx context.Context, since time.Time, limit int) ([]Organization, error) {
+	var orgs []Organization
+	err := db.everywhere(ctx, reading, "list issuers that change", func(q *query) error {
+		return q.of(&Organization{}).Where("issuer_host_next_at > ?", since).Order("issuer_host_next_at").Limit(limited(limit)).Find(&orgs).Error
+	})
+	return orgs, err
+}
+
 // IssuerHostAt returns the host that is the organization's issuer at a time; empty is the address below the base.
 func (o *Organization) IssuerHostAt(at time.Time) string {
 	host := o.IssuerHost
@@ -172,16 +181,6 @@ func (o *Organization) PlanIssuerHost(now time.Time, host string, from time.Time
 		from = instant(from)
 		o.IssuerHostNext, o.IssuerHostNextAt = named(host), &from
 	}
-}
-
-// ForgetFormerHost changes o so that a host which was its issuer once is none of its own any more.
-func (o *Organization) ForgetFormerHost(now time.Time, host string) {
-	next, from, planned := o.PlannedIssuerHost(now)
-	o.PlanIssuerHost(now, o.IssuerHostAt(now), now) // what has come to pass stands where it belongs
-	if planned {
-		o.PlanIssuerHost(now, next, from)
-	}
-	o.FormerHosts = slices.DeleteFunc(o.FormerHosts, func(former string) bool { return former == host })
 }
 
 func named(host string) *string {

@@ -774,6 +774,8 @@ var asksEverywhere = map[string]string{
 	"eraseOf":                  "a job",
 	"eraseNext":                "a job",
 	"OrganizationErased":       "a job",
+	"OrganizationsWithoutKeys": "a job",
+	"IssuersChangingSince":     "a job",
 	"ListOrganizations":        "for operators of the installation",
 	"OwnerExists":              "whether anybody can operate the installation at all",
 	"CreateSetupToken":         "the link that makes the first operator belongs to no organization",

@@ -62,11 +62,6 @@ func TestTheIssuerChangesAtTheMomentThatWasPlannedAndNotBefore(t *testing.T) {
 	if former := o.FormerHostsAt(now); at(0) != "a.example" || !slices.Equal(former, []string{"b.example"}) {
 		t.Errorf("back at a: %+v, former %v", o, former)
 	}
-	o.PlanIssuerHost(now, "c.example", now.Add(time.Hour))
-	o.ForgetFormerHost(now, "b.example")
-	if former := o.FormerHostsAt(now); len(former) != 0 || at(time.Hour) != "c.example" {
-		t.Errorf("b is forgotten: %+v, former %v", o, former)
-	}
 }
 
 // F-14: of several organizations that prove a host at the same time one has it.

@@ -13,6 +13,7 @@ ALTER TABLE organizations ADD COLUMN former_hosts jsonb;
 ALTER TABLE organizations ADD COLUMN deleted_at timestamp;
 ALTER TABLE organizations ADD COLUMN erased_at timestamp;
 CREATE INDEX organizations_deleted_at_idx ON organizations (deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX organizations_issuer_host_next_at_idx ON organizations (issuer_host_next_at) WHERE issuer_host_next_at IS NOT NULL;
 
 -- Anybody may claim a host; who has proven it has it, and nobody else.
 CREATE TABLE organization_hosts (
