@@ -108,8 +108,8 @@ func canonicalHost(host string) (string, error) {
 	return ascii, nil
 }
 
-// Username returns the canonical form of a user name. A user name has no @ in it, so that a login is either a user name or
-// an e-mail address and never both.
+// Username returns the canonical form of a user name: that of RFC 8265 §3.3 (UsernameCaseMapped), in which what looks the same is the
+// same besides. A user name has no @ in it, so that a login is either a user name or an e-mail address and never both.
 func Username(name string) (string, error) {
 	if name == "" || len(name) > maxUsername || !utf8.ValidString(name) {
 		return "", ErrUsername
@@ -119,9 +119,10 @@ func Username(name string) (string, error) {
 		return "", ErrUsername
 	}
 	// The full-width form of an @ maps to @, so it is looked for afterwards.
-	if strings.ContainsAny(canonical, "@") {
+	if strings.ContainsAny(canonical, "@") || !legible(canonical) {
 		return "", ErrUsername
 	}
+	canonical = folded(canonical)
 	if again, err := precis.UsernameCaseMapped.String(canonical); err != nil || again != canonical {
 		return "", ErrUsername
 	}
