@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -129,6 +131,59 @@ func TestKeysAreRotatedWhereTheyAreDueAndWrittenDown(t *testing.T) {
 	_ = s.rotateKeys(t.Context())
 	if rows, err := house.DB.SigningKeys(due); err != nil || len(rows) != 3 {
 		t.Errorf("%d keys, %v", len(rows), err)
+	}
+}
+
+// S-289: where an audit stands is logged, when it has grown much.
+func TestCheckpointsOfAuditsAreMadeAndLogged(t *testing.T) {
+	house, log := boot(t)
+	s := &Server{house: house}
+	if _, err := house.Operators.CreateOrganization(t.Context(), "Acme", "acme"); err != nil {
+		t.Fatal(err)
+	}
+	org, err := house.Tenant(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme := tenant.With(t.Context(), org)
+	checkpoints := func() (found []string) {
+		t.Helper()
+		if err := s.checkpointAudits(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range log.lines() {
+			if strings.Contains(line, "audit checkpoint") {
+				found = append(found, line)
+			}
+		}
+		return found
+	}
+	if found := checkpoints(); len(found) > 0 {
+		t.Errorf("after one event, at once: %v", found)
+	}
+	if err := house.DB.AppendAudits(acme, slices.Repeat([]*storage.AuditEvent{{Actor: "a", Action: "b"}}, checkpointEvents-1)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		found := checkpoints()
+		if len(found) != 1 {
+			t.Fatalf("%v", found)
+		}
+		var line struct {
+			Org        string `json:"org"`
+			Checkpoint string `json:"checkpoint"`
+		}
+		if err := json.Unmarshal([]byte(found[0]), &line); err != nil || line.Org != "acme" {
+			t.Errorf("%s, %v", found[0], err)
+		}
+		kept, err := storage.ParseAuditCheckpoint(line.Checkpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		report, err := house.DB.VerifyAudit(acme, storage.AuditVerification{Kept: kept})
+		if err != nil || report.Found > 0 || kept.Sequence != checkpointEvents {
+			t.Errorf("%+v, %v", report, err)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/migrations"
 )
@@ -35,6 +36,7 @@ const (
 	macOfEvent      = "keizer audit event"
 	macOfLink       = "keizer audit link"
 	macOfCheckpoint = "keizer audit checkpoint"
+	macOfEnd        = "keizer audit end"
 )
 
 // auditMAC is HMAC-SHA-256 over a list of texts, each preceded by its length, so that no two lists are the same bytes.
@@ -183,7 +185,8 @@ type auditChain struct {
 	sequence int64
 	mac      string
 	link     string
-	key      []byte
+	// key makes the MACs, and sealed is what the row holds of it.
+	key, sealed []byte
 	// unchained is how many events there were before the chain began.
 	unchained int64
 	createdAt time.Time
@@ -214,6 +217,11 @@ func (c *auditChain) append(e *AuditEvent) {
 
 const tampered = "an audit chain was tampered with: verify it"
 
+// auditKeyCell is where the key of an organization's chain is sealed.
+func auditKeyCell(ring *seal.Keyring, org uuid.UUID) cell {
+	return cell{ring, []string{org.String(), "audit_chains", "sealed_key", org.String()}}
+}
+
 // errChainKey: the key of a chain does not open.
 var errChainKey = errors.New("the key of the audit chain does not open")
 
@@ -225,14 +233,13 @@ func (q *query) auditChain(p purpose) (*auditChain, error) {
 		lock = " FOR UPDATE"
 	}
 	c := &auditChain{org: q.org}
-	var sealed []byte
 	err := q.row(`SELECT sequence, mac, link, sealed_key, unchained, created_at, checked_sequence, checked_at
 		FROM audit_chains WHERE org_id = $1`+lock, q.org).
-		Scan(&c.sequence, &c.mac, &c.link, &sealed, &c.unchained, &c.createdAt, &c.checked, &c.checkedAt)
+		Scan(&c.sequence, &c.mac, &c.link, &c.sealed, &c.unchained, &c.createdAt, &c.checked, &c.checkedAt)
 	if err != nil {
 		return nil, err
 	}
-	if c.key, err = q.cell("audit_chains", "sealed_key", q.org.String()).open(sealed); err != nil {
+	if c.key, err = auditKeyCell(q.db.ring, q.org).open(c.sealed); err != nil {
 		return c, fmt.Errorf("%w: %w", errChainKey, err)
 	}
 	return c, nil
@@ -245,12 +252,12 @@ func (q *query) beginAuditChain() error {
 	if err := q.row(`SELECT count(*) FROM audit_events WHERE org_id = $1 AND sequence <= 0`, q.org).Scan(&c.unchained); err != nil {
 		return err
 	}
-	sealed, err := q.cell("audit_chains", "sealed_key", q.org.String()).seal(c.key)
-	if err != nil {
+	var err error
+	if c.sealed, err = auditKeyCell(q.db.ring, q.org).seal(c.key); err != nil {
 		return err
 	}
 	_, err = q.exec(`INSERT INTO audit_chains (org_id, sequence, mac, link, sealed_key, unchained, checked_sequence, checked_at, created_at)
-		VALUES ($1, 0, '', $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING`, q.org, c.linkOf(0, ""), sealed, c.unchained, q.now)
+		VALUES ($1, 0, '', $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING`, q.org, c.linkOf(0, ""), c.sealed, c.unchained, q.now)
 	return err
 }
 

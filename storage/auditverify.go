@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
 )
 
@@ -318,6 +319,88 @@ func (db *DB) verifyCheckpoints(ctx context.Context, chain *auditChain, v AuditV
 	return nil
 }
 
+// AuditChain is what there is to know of a chain for verifying it without the database: whoever has the master key opens its key.
+type AuditChain struct {
+	// Last is the event that the chain ends with, and Signature a MAC of that, and of whose chain it is.
+	Last      AuditCheckpoint
+	Signature string
+	SealedKey []byte
+	Unchained int64
+	BeganAt   time.Time
+}
+
+// AuditChain returns the chain of the organization as it is now; ErrNotFound if nothing was appended yet.
+func (db *DB) AuditChain(ctx context.Context) (*AuditChain, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read audit chain: %w", err)
+	}
+	var a *AuditChain
+	err = db.scoped(ctx, reading, "read audit chain", func(q *query) error {
+		chain, err := q.auditChain(reading)
+		if err != nil {
+			return err
+		}
+		a = &AuditChain{
+			Last:      AuditCheckpoint{Sequence: chain.sequence, MAC: chain.mac, OrgID: q.org, Slug: org.Slug, CreatedAt: q.now},
+			SealedKey: chain.sealed, Unchained: chain.unchained, BeganAt: chain.createdAt.UTC(),
+		}
+		a.Signature = chain.signEnd(a.Last)
+		return nil
+	})
+	return a, err
+}
+
+// AuditTrail verifies the events of a chain that were taken out of the database.
+type AuditTrail struct {
+	walk   auditWalk
+	report AuditReport
+}
+
+// Trail begins to verify the events of a chain, under the master key that its own was sealed with.
+func (a *AuditChain) Trail(ring *seal.Keyring) *AuditTrail {
+	chain := &auditChain{
+		org: a.Last.OrgID, sequence: a.Last.Sequence, mac: a.Last.MAC, unchained: a.Unchained, createdAt: a.BeganAt,
+	}
+	began := a.BeganAt
+	t := &AuditTrail{report: AuditReport{Last: a.Last, BeganAt: &began, Checkpoints: 1}}
+	t.walk.chain, t.walk.report = chain, &t.report
+	var err error
+	if chain.key, err = auditKeyCell(ring, chain.org).open(a.SealedKey); err != nil {
+		t.report.fault(AuditKey, 0, "the key of the chain does not open: it was altered, or another master key has sealed it")
+		return t
+	}
+	if !hmac.Equal([]byte(a.Signature), []byte(chain.signEnd(a.Last))) {
+		t.report.fault(AuditHead, chain.sequence, "where the chain ends, or whose it is, is not as it was written")
+	}
+	t.walk.begin(0, "")
+	return t
+}
+
+// See verifies the next event, of which RawDetails are what counts. Those outside of the chain are counted.
+func (t *AuditTrail) See(e *AuditEvent) {
+	switch {
+	case t.walk.chain.key == nil:
+	case e.Sequence <= 0:
+		t.report.Unchained++
+	default:
+		e.OrgID = t.walk.chain.org
+		t.walk.see(e)
+	}
+}
+
+// End returns what came of it.
+func (t *AuditTrail) End() *AuditReport {
+	if t.walk.chain.key == nil {
+		return &t.report
+	}
+	t.walk.end()
+	if t.report.Unchained != t.walk.chain.unchained {
+		t.report.fault(AuditOutside, 0, "%d events stand outside of the chain; when it began there were %d", t.report.Unchained, t.walk.chain.unchained)
+	}
+	return &t.report
+}
+
 // sign is the signature of a checkpoint.
 func (c *auditChain) sign(at AuditCheckpoint) string {
 	return auditMAC(c.key, macOfCheckpoint, c.org.String(), strconv.FormatInt(at.Sequence, 10), at.MAC, auditTime(at.CreatedAt))
@@ -326,6 +409,11 @@ func (c *auditChain) sign(at AuditCheckpoint) string {
 // due reports whether it is time for another checkpoint.
 func (c *auditChain) due(events int64, before time.Time) bool {
 	return c.sequence > c.checked && (c.sequence >= c.checked+events || !c.checkedAt.After(before))
+}
+
+// signEnd is the signature of the end of a chain that leaves the database.
+func (c *auditChain) signEnd(at AuditCheckpoint) string {
+	return auditMAC(c.key, macOfEnd, c.org.String(), at.Slug, strconv.FormatInt(at.Sequence, 10), at.MAC, auditTime(at.CreatedAt))
 }
 
 // CheckpointAudits writes a checkpoint for each chain that has grown by a number of events since its last one, or has grown at all and

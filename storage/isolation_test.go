@@ -603,6 +603,10 @@ var trespasses = map[string]trespass{
 		return rows(db.ListAudit(ctx, storage.AuditFilter{}))
 	},
 	"VerifyAudit": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+	"AuditChain": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		chain, err := db.AuditChain(ctx)
+		return count(err == nil && chain.Last.OrgID == f.user.OrgID), err
+	},
 		report, err := db.VerifyAudit(ctx, storage.AuditVerification{})
 		if err != nil {
 			return 0, err
@@ -786,6 +790,7 @@ var asksEverywhere = map[string]string{
 	"CheckMasterKey":           "the installation has one master key",
 	"CheckpointAudits":         "a job",
 	"purge":                    "a job",
+	"PurgeAudit":               "of an organization that was deleted",
 	"forgetAnswers":            "a job",
 	"ClaimMail":                "a job delivers the mail of all",
 	"MailDelivered":            "as above",
