@@ -302,8 +302,10 @@ func TestSessionsAreRevokedByOperators(t *testing.T) {
 		if err := o.RevokeSession(o.organization(t, "beta"), bobs.ID); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("%v", err)
 		}
-		if err := o.RevokeSession(ctx, uuid.New()); !errors.Is(err, storage.ErrNotFound) {
-			t.Errorf("%v", err)
+		for name, id := range map[string]uuid.UUID{"unknown": uuid.New(), "ended already": first.ID} {
+			if err := o.RevokeSession(ctx, id); !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "session.ended", "user.signed_out", "organization.signed_out"}) {
 			t.Errorf("%v", got)

@@ -11,13 +11,17 @@ import (
 	"github.com/keizer-auth/keizer/storage"
 )
 
-// RevokeSession ends one session. What was granted in it for offline access ends too where the organization says so.
+// RevokeSession ends one session. What was granted in it for offline access ends too where the organization says so. One that has
+// ended already is ErrNotFound, as it is to its person.
 func (o *Operators) RevokeSession(ctx context.Context, id uuid.UUID) error {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
 	err = o.db.InTx(ctx, func(ctx context.Context) error {
+		if _, err := o.db.PersonOfSession(ctx, id); err != nil {
+			return err
+		}
 		if err := o.db.EndSession(ctx, id, org.Decided().Sessions.EndTokens); err != nil {
 			return err
 		}

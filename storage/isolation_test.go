@@ -239,6 +239,13 @@ var trespasses = map[string]trespass{
 	"SessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.SessionsOfUser(ctx, f.user.ID, time.Time{}))
 	},
+	"PersonOfSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, err := db.PersonOfSession(ctx, f.session.ID)
+		if found != uuid.Nil {
+			return 1, err
+		}
+		return 0, err
+	},
 	"SessionOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.SessionOfUser(ctx, f.user.ID, f.session.ID))
 	},

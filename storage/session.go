@@ -115,6 +115,14 @@ func (db *DB) EndSession(ctx context.Context, id uuid.UUID, everything bool) err
 	})
 }
 
+// PersonOfSession returns whose a session is. One that has ended is ErrNotFound.
+func (db *DB) PersonOfSession(ctx context.Context, id uuid.UUID) (userID uuid.UUID, err error) {
+	err = db.scoped(ctx, reading, "find the person of a session", func(q *query) error {
+		return q.row(`SELECT user_id FROM sessions WHERE id = $1 AND org_id = $2 AND is_valid = TRUE AND expires_at > $3`, id, q.org, q.now).Scan(&userID)
+	})
+	return userID, err
+}
+
 // EndSessionsOfUser signs a person out everywhere, also where they have not come in yet, and revokes all that was granted in their
 // name.
 func (db *DB) EndSessionsOfUser(ctx context.Context, userID uuid.UUID) error {

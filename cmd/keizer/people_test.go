@@ -123,6 +123,7 @@ func TestAPersonIsChangedSwitchedOffAndDeleted(t *testing.T) {
 		if listed := s.array("session", "list"); len(listed) != 0 {
 			t.Errorf("%v", listed)
 		}
+		s.refused(exitNotFound, "or has ended", "session", "revoke", session.ID.String())
 		for _, args := range [][]string{{"session", "revoke", "--user", "bob"}, {"session", "revoke", "--all"}} {
 			if ended := s.object(args...); ended["sessions_ended"] != 0.0 {
 				t.Errorf("%v: %v", args, ended)
@@ -139,7 +140,7 @@ func TestAPersonIsChangedSwitchedOffAndDeleted(t *testing.T) {
 			t.Errorf("%v", reset)
 		}
 		for _, deed := range [][]string{{"disable", "alice"}, {"delete", "alice", "--yes"}} {
-			s.refused(exitConflict, "nobody else who is active operates this organization", append([]string{"user"}, deed...)...)
+			s.refused(exitConflict, "nobody else who is active owns this organization", append([]string{"user"}, deed...)...)
 		}
 		s.refused(exitUsage, "--yes", "user", "delete", "bob")
 		if gone := s.object("user", "delete", "bob", "--yes"); gone["deleted"] != true {

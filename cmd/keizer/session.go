@@ -139,7 +139,7 @@ func revokeOne(ctx context.Context, house *server.House, org *tenant.Org, name s
 		err = house.Operators.RevokeSession(ctx, id)
 	}
 	if errors.Is(err, storage.ErrNotFound) {
-		return notFound("session %q does not exist in organization %q", name, org.Slug)
+		return notFound("session %q does not exist in organization %q, or has ended", name, org.Slug)
 	}
 	return err
 }
