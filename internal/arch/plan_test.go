@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"people":        3,
 	"provider/keys": 3,
 
+	"login/upstream":      2,
 	"storage":             2,
 	"storage/fositestore": 2,
 
@@ -49,6 +50,7 @@ var furniture = map[string]bool{
 	"storage/storagetest":   true,
 	"server/servertest":     true,
 	"internal/providertest": true,
+	"internal/upstreamtest": true,
 	"internal/mailtest":     true,
 }
 
@@ -77,8 +79,8 @@ var walls = []wall{
 	{path: "github.com/go-jose/go-jose/v3"},
 	{
 		path:  "github.com/go-jose/go-jose/v4",
-		rooms: []string{"provider", "provider/keys", "internal/relyingparty", "cmd/keizer"},
-		tests: []string{"server", "server/servertest", "internal/providertest"},
+		rooms: []string{"provider", "provider/keys", "login/upstream", "internal/relyingparty", "cmd/keizer"},
+		tests: []string{"server", "server/servertest", "internal/providertest", "internal/upstreamtest"},
 	},
 
 	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "login/account", "playground", "web"}},

@@ -216,7 +216,7 @@ func TestALibraryIsGuardedToo(t *testing.T) {
 		case "/packed":
 			w.Header().Set("Content-Encoding", "gzip")
 		case "/silent":
-			io.Copy(io.Discard, r.Body) // or it would not be seen that nobody waits any more
+			_, _ = io.Copy(io.Discard, r.Body) // or it would not be seen that nobody waits any more
 			<-r.Context().Done()
 		case "/echo":
 			body, _ := io.ReadAll(r.Body)
