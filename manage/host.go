@@ -257,7 +257,9 @@ func (o *Operators) RemoveHost(ctx context.Context, name string) error {
 		if err := o.db.DeleteHost(ctx, host); err != nil {
 			return false, err
 		}
-		return true, o.audit(ctx, "host.removed", host, map[string]any{"verified_at": change(timeOrNil(found.VerifiedAt), nil)})
+		return true, o.audit(ctx, "host.removed", host, map[string]any{
+			"before": map[string]any{"verified_at": timeOrNil(found.VerifiedAt)}, "after": nil,
+		})
 	})
 	if err != nil {
 		return during("remove host", err)
@@ -319,9 +321,9 @@ func (o *Operators) SetIssuerHost(ctx context.Context, to IssuerChange) (org *st
 		}
 		org.PlanIssuerHost(now, to.Host, from)
 		after := o.issuerOf(org, to.Host)
-		o.log.WarnContext(ctx, "the issuer of an organization changes", "organization", org.Slug, "before", before, "after", after, "from", from)
+		o.log.InfoContext(ctx, "the issuer of an organization is going to change", "organization", org.Slug, "before", before, "after", after, "from", from)
 		return true, o.audit(ctx, "organization.issuer_planned", org.Slug, map[string]any{
-			"issuer": change(before, after), "from": from.Format(time.RFC3339), "unannounced": from.Sub(now) < notice-dawdle,
+			"before": map[string]any{"issuer": before}, "after": map[string]any{"issuer": after}, "from": from.Format(time.RFC3339), "unannounced": from.Sub(now) < notice-dawdle,
 		})
 	})
 	if err != nil {

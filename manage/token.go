@@ -7,12 +7,16 @@ import (
 	"strings"
 
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
 
 // Introspect says what is known of an access or refresh token of the organization, with the names of RFC 7662 §2.2. Unlike the
 // endpoint it hides nothing from its caller, who is an operator; like it, of a token that is not good it says only that.
 func (o *Operators) Introspect(ctx context.Context, token string) (map[string]any, error) {
+	if org, err := tenant.From(ctx); err == nil && org.Suspended {
+		return map[string]any{"active": false}, nil
+	}
 	found, err := o.introspect(ctx, token)
 	if errors.Is(err, storage.ErrNotFound) {
 		return map[string]any{"active": false}, nil

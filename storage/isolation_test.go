@@ -402,6 +402,7 @@ var trespasses = map[string]trespass{
 	"PasskeysOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.PasskeysOf(ctx, f.user.ID))
 	},
+	"CountPasskeys": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) { return db.CountPasskeys(ctx) },
 	"PasskeyByCredential": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.PasskeyByCredential(ctx, f.passkey.CredentialID))
 	},
@@ -765,7 +766,7 @@ var unharmed = []string{
 	"OtherOwner", "ApplicationsOfUser", "AuditOfUser",
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
 	"RightsOf", "ListAPIs", "CountAPIs",
-	"DeleteLogo", "ListHosts",
+	"DeleteLogo", "ListHosts", "CountPasskeys",
 	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince",
 }
 

@@ -85,6 +85,14 @@ func (db *DB) PasskeysOf(ctx context.Context, userID uuid.UUID) ([]Passkey, erro
 	return keys, err
 }
 
+// CountPasskeys returns how many passkeys the people of the organization have.
+func (db *DB) CountPasskeys(ctx context.Context) (n int, err error) {
+	err = db.scoped(ctx, reading, "count passkeys", func(q *query) error {
+		return q.row(`SELECT count(*) FROM passkeys WHERE org_id = $1`, q.org).Scan(&n)
+	})
+	return n, err
+}
+
 // PasskeyByCredential returns the passkey that an authenticator calls so.
 func (db *DB) PasskeyByCredential(ctx context.Context, credentialID string) (*Passkey, error) {
 	var key Passkey

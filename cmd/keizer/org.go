@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -29,16 +30,27 @@ type organization struct {
 	Issuer      string     `json:"issuer"`
 	SuspendedAt *time.Time `json:"suspended_at,omitempty"`
 	CreatedAt   time.Time  `json:"created_at"`
+	// NextIssuer is what the issuer is to be from NextIssuerFrom on, if a change is planned.
+	NextIssuer     string     `json:"next_issuer,omitempty"`
+	NextIssuerFrom *time.Time `json:"next_issuer_from,omitempty"`
+	// Hosts are those that it claims or has; not in lists.
+	Hosts []host `json:"hosts,omitempty"`
 	// Settings are what holds, defaults included; not in lists.
 	Settings *settings.Settings `json:"settings,omitempty"`
 }
 
 func organizationOf(house *server.House, row storage.Organization) organization {
-	issuer := house.Cfg.Base()
-	if row.Slug != house.Cfg.RootOrganization {
-		issuer += "/o/" + row.Slug
+	addresses, now := house.Operators.Addresses(), time.Now()
+	issuer, _ := addresses.Issuer(&row, now)
+	org := organization{
+		ID: row.ID.String(), Slug: row.Slug, Name: row.Name, Issuer: issuer, SuspendedAt: row.SuspendedAt, CreatedAt: row.CreatedAt.UTC(),
 	}
-	return organization{row.ID.String(), row.Slug, row.Name, issuer, row.SuspendedAt, row.CreatedAt.UTC(), nil}
+	if _, from, planned := row.PlannedIssuerHost(now); planned {
+		from = from.UTC()
+		org.NextIssuer, _ = addresses.Issuer(&row, from)
+		org.NextIssuerFrom = &from
+	}
+	return org
 }
 
 func (o organization) cells() []string {
@@ -46,14 +58,20 @@ func (o organization) cells() []string {
 }
 
 func (o organization) fields() []field {
-	return []field{
-		{"slug", o.Slug}, {"name", o.Name}, {"issuer", o.Issuer}, {"id", o.ID}, {"suspended", date(o.SuspendedAt)}, {"created", date(&o.CreatedAt)},
+	fields := []field{
+		{"slug", o.Slug}, {"name", o.Name}, {"issuer", o.Issuer}, {"next issuer", o.NextIssuer}, {"from", date(o.NextIssuerFrom)}, {"id", o.ID},
+		{"suspended", date(o.SuspendedAt)}, {"created", date(&o.CreatedAt)},
 	}
+	for _, h := range o.Hosts {
+		fields = append(fields, field{"host", h.Host + " (" + h.state() + ")"})
+	}
+	return fields
 }
 
 // org is `keizer org`.
 func (p *program) org() *cobra.Command {
-	return group("org", "Organizations: each with its own issuer, keys, people and clients", p.orgCreate(), p.orgList(), p.orgShow(), p.orgUpdate())
+	return group("org", "Organizations: each with its own issuer, keys, people and clients",
+		p.orgCreate(), p.orgList(), p.orgShow(), p.orgUpdate(), p.orgSuspend(), p.orgResume(), p.orgDelete(), p.orgHost())
 }
 
 func (p *program) orgCreate() *cobra.Command {
@@ -69,7 +87,7 @@ func (p *program) orgCreate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return p.showOrganization(house, row)
+				return p.showOrganization(ctx, house, row)
 			})
 		},
 	}
@@ -108,7 +126,7 @@ func (p *program) orgShow() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("show organization: %w", err)
 				}
-				return p.showOrganization(house, row)
+				return p.showOrganization(ctx, house, row)
 			})
 		},
 	}
@@ -149,7 +167,7 @@ func (p *program) orgUpdate() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return p.showOrganization(house, row)
+				return p.showOrganization(ctx, house, row)
 			})
 		},
 	}
@@ -161,6 +179,92 @@ func (p *program) orgUpdate() *cobra.Command {
 	flags.BoolVar(&noLogo, "no-logo", false, "show its initials again")
 	flags.StringVar(&file, "settings", "", "file with a JSON merge patch of the settings (RFC 7396), or - for standard input")
 	return cmd
+}
+
+// onOrganization is a command that does something to the organization that it names, and shows it.
+func (p *program) onOrganization(use, short string, do func(context.Context, *server.House, string) (*storage.Organization, error)) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " SLUG", Short: short, Args: takes("SLUG"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
+				row, err := do(ctx, house, args[0])
+				if err != nil {
+					return noOrganization(err, args[0])
+				}
+				return p.showOrganization(ctx, house, row)
+			})
+		},
+	}
+}
+
+func noOrganization(err error, slug string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("organization %q does not exist", slug)
+	}
+	return err
+}
+
+func (p *program) orgSuspend() *cobra.Command {
+	return p.onOrganization("suspend", "Let an organization serve nobody: it issues nothing, and what it has issued is good for nothing",
+		func(ctx context.Context, house *server.House, slug string) (*storage.Organization, error) {
+			return house.Operators.SuspendOrganization(ctx, slug)
+		})
+}
+
+func (p *program) orgResume() *cobra.Command {
+	return p.onOrganization("resume", "End the suspension of an organization",
+		func(ctx context.Context, house *server.House, slug string) (*storage.Organization, error) {
+			return house.Operators.ResumeOrganization(ctx, slug)
+		})
+}
+
+func (p *program) orgDelete() *cobra.Command {
+	var sure bool
+	cmd := &cobra.Command{
+		Use: "delete SLUG", Short: "Delete an organization and everything of it, for good", Args: takes("SLUG"),
+		Long: "Delete an organization and everything of it, for good: its people, clients, keys, sessions and tokens. From one moment on it is nowhere to\n" +
+			"be found, on every replica within a second, and its slug and its hosts are free. Its audit stays.\n\n" +
+			"What it had is taken out of the database afterwards, by this command or, if that is interrupted, by the server.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
+				row, err := house.DB.OrganizationBySlug(ctx, args[0])
+				if err != nil {
+					return noOrganization(err, args[0])
+				}
+				if !sure {
+					if err := p.confirm(row); err != nil {
+						return err
+					}
+				}
+				if err := house.Operators.DeleteOrganization(ctx, args[0]); err != nil {
+					return noOrganization(err, args[0])
+				}
+				if _, err := house.Operators.EraseDeleted(ctx); err != nil {
+					fmt.Fprintf(p.stderr, "keizer: the organization is deleted; the server takes away what it has left: %s\n", printable(err.Error()))
+				}
+				return p.show(map[string]any{"id": row.ID.String(), "slug": row.Slug, "deleted": true}, field{"deleted", row.Slug})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&sure, "yes", false, "delete, for good, without asking")
+	return cmd
+}
+
+// confirm has whoever deletes an organization type its slug.
+func (p *program) confirm(row *storage.Organization) error {
+	terminal, ok := p.stdin.(*os.File)
+	if !ok || !isTerminal(terminal) {
+		return usage("an organization that is deleted does not come back: say so with --yes")
+	}
+	fmt.Fprintf(p.stderr, "This deletes %s with everything of it, for good.\nType %s to go on: ", printable(row.Name), row.Slug)
+	typed, err := bufio.NewReader(terminal).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(typed) != row.Slug {
+		return usage("that is not %s: nothing was deleted", row.Slug)
+	}
+	return nil
 }
 
 // updateOrganization does what the flags ask for. The picture comes last: what is wrong elsewhere is said before it is taken.
@@ -248,8 +352,15 @@ func settingsHelp() string {
 }
 
 // showOrganization shows an organization with what it decides.
-func (p *program) showOrganization(house *server.House, row *storage.Organization) error {
+func (p *program) showOrganization(ctx context.Context, house *server.House, row *storage.Organization) error {
 	org := organizationOf(house, *row)
+	hosts, err := house.DB.ListHosts(tenant.With(ctx, &tenant.Org{ID: row.ID, Slug: row.Slug}))
+	if err != nil {
+		return fmt.Errorf("show organization: %w", err)
+	}
+	for _, h := range hosts {
+		org.Hosts = append(org.Hosts, hostOf(&h, row))
+	}
 	decided, err := settings.Parse(row.Settings)
 	if err != nil {
 		return fmt.Errorf("show organization: %w", err)

@@ -223,7 +223,7 @@ func (p *program) inOrganization(cmd *cobra.Command, do func(context.Context, *s
 		if slug == "" {
 			return usage("--org is needed: no root_organization is configured")
 		}
-		org, err := house.Tenant(ctx, slug)
+		org, err := house.Managed(ctx, slug)
 		if errors.Is(err, storage.ErrNotFound) {
 			return notFound("organization %q does not exist", slug)
 		}
