@@ -14,6 +14,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/internal/requestid"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
@@ -99,7 +100,11 @@ func (s *Server) around(c *gin.Context) {
 		}
 	}
 	if c.Request.Body != nil && c.Request.Body != http.NoBody {
-		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
+		most := int64(maxBody)
+		if admin.Is(c.Request.URL.Path) {
+			most = admin.MaxBody
+		}
+		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, most)
 	}
 	c.Next()
 }
@@ -139,7 +144,11 @@ func (s *Server) addressee(r *http.Request) (*addressee, error) {
 }
 
 func (s *Server) refuse(c *gin.Context, status int, text string) {
-	plain(c.Writer, status, text)
+	if admin.Is(c.Request.URL.Path) {
+		admin.Refusal(status, text).Write(c.Writer, c.Request)
+	} else {
+		plain(c.Writer, status, text)
+	}
 	c.Abort()
 }
 
@@ -148,7 +157,7 @@ func (s *Server) panicked(c *gin.Context, fault any) {
 	s.house.Log.ErrorContext(c.Request.Context(), "a handler panicked", "path", c.FullPath(), "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
 	c.Abort()
 	if !c.Writer.Written() {
-		plain(c.Writer, http.StatusInternalServerError, "Something went wrong. Request id: "+requestid.From(c.Request.Context()))
+		s.refuse(c, http.StatusInternalServerError, "Something went wrong. Request id: "+requestid.From(c.Request.Context()))
 	}
 }
 

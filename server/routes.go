@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/login"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/playground"
@@ -55,6 +56,8 @@ func (s *Server) routes() http.Handler {
 		engine.GET(mailboxPath+"/:"+paramLetter, page(s.letter))
 		engine.GET(mailboxPath+"/:"+paramLetter+"/html", page(s.letterHTML))
 	}
+
+	s.admin.Mount(engine) // below /api/v1: one resource a file, whose first lines say where it is
 
 	// Asked under a host before it is anybody's.
 	engine.GET(manage.HostProofPath+"/:"+paramNonce, s.hostProof)
@@ -145,6 +148,10 @@ func (s *Server) wrongMethod(c *gin.Context) error {
 
 // nothing answers where no handler does: a program in JSON, by the text; a person with a page, by the message of that name.
 func (s *Server) nothing(c *gin.Context, status int, message, text string) error {
+	if admin.Is(c.Request.URL.Path) {
+		admin.Refusal(status, text).Write(c.Writer, c.Request)
+		return nil
+	}
 	if path := c.Request.URL.Path; forApplications(path) && !strings.HasSuffix(path, "/oauth2/authorize") {
 		s.provider.RefuseWith(c, status, text)
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/login"
@@ -45,6 +46,7 @@ type Server struct {
 	provider   *provider.Provider
 	login      *login.Login
 	account    *account.Account
+	admin      *admin.API
 	playground *playground.Playground // development only
 	delivery   *delivery              // nil in production without a mail server: mail waits
 	handler    http.Handler
@@ -82,6 +84,10 @@ func New(house *House) (*Server, error) {
 		Keyring: house.Keyring, Tenant: house.Tenant, Development: cfg.Development(),
 	})
 	s.account = account.New(account.Deps{DB: house.DB, People: house.People, Pages: pages, Sessions: sessions, Log: house.Log})
+	s.admin = admin.New(admin.Deps{
+		DB: house.DB, Operators: house.Operators, Keyring: house.Keyring, Log: house.Log, Base: cfg.Base(), Tenant: house.managed,
+		IdleTimeout: cfg.Session.IdleTimeout, LongestToken: cfg.LongestToken(),
+	})
 	if cfg.Development() {
 		s.playground, err = playground.New(playground.Deps{Base: cfg.Base(), Pages: pages, Log: house.Log, Introspect: house.introspect})
 		if err != nil {

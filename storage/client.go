@@ -161,6 +161,14 @@ func (db *DB) UpdateClient(ctx context.Context, client *Client) error {
 	return err
 }
 
+// LockClient keeps everybody else from changing a client until the transaction ends. What is decided by what stands there is decided
+// once.
+func (db *DB) LockClient(ctx context.Context, clientID string) error {
+	return db.scoped(ctx, writing, "lock client", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE oauth_clients SET updated_at = updated_at WHERE client_id = $1 AND org_id = $2`, clientID, q.org))
+	})
+}
+
 // DeleteClient removes a client and all that was given to it: codes, grants with their refresh tokens, access tokens,
 // consents.
 func (db *DB) DeleteClient(ctx context.Context, clientID string) error {

@@ -461,6 +461,9 @@ var trespasses = map[string]trespass{
 		c.Name = "stolen"
 		return only(db.UpdateClient(ctx, &c))
 	},
+	"LockClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.LockClient(ctx, f.client.ClientID))
+	},
 	"DeleteClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.DeleteClient(ctx, f.client.ClientID))
 	},
@@ -808,6 +811,7 @@ var asksEverywhere = map[string]string{
 	"ListMail":                 "as above",
 	"MailByID":                 "as above",
 	"FindOrganizations":        "for operators of the installation",
+	"LockOrganization":         "for operators, who may be of the installation and not of the organization",
 	"TokenOrganization":        "it is how the organization that a request is from is found",
 	"fulfil":                   "whoever is done something to need not be whoever asked for it",
 }

@@ -28,8 +28,8 @@ type Listing struct {
 // Position is the place of a row in an order: what it is sorted by, as text, and its id, which tells apart what is sorted by the
 // same.
 type Position struct {
-	Value string
-	ID    uuid.UUID
+	Value string    `json:"value"`
+	ID    uuid.UUID `json:"id"`
 }
 
 // order is one way in which the rows of a list can be sorted. The column is written here and never comes from outside (S-260).

@@ -111,6 +111,13 @@ func (db *DB) changeOrganization(ctx context.Context, deed string, org *Organiza
 	return err
 }
 
+// LockOrganization keeps everybody else from changing an organization until the transaction ends.
+func (db *DB) LockOrganization(ctx context.Context, id uuid.UUID) error {
+	return db.everywhere(ctx, writing, "lock organization", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE organizations SET updated_at = updated_at WHERE id = $1 AND deleted_at IS NULL`, id))
+	})
+}
+
 // ListOrganizations returns organizations in the order of their slugs, those after the given one.
 func (db *DB) ListOrganizations(ctx context.Context, after string, limit int) ([]Organization, error) {
 	var orgs []Organization

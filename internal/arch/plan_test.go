@@ -14,6 +14,7 @@ var floors = map[string]int{
 	"provider":      4,
 	"login":         4,
 	"login/account": 4,
+	"admin":         4,
 	"playground":    4,
 
 	"web":           3,
@@ -83,7 +84,8 @@ var walls = []wall{
 		tests: []string{"server", "server/servertest", "internal/providertest", "internal/upstreamtest"},
 	},
 
-	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "login/account", "playground", "web"}},
+	{path: "github.com/gin-gonic/", rooms: []string{"server", "provider", "login", "login/account", "playground", "admin", "web"}},
+	{path: "github.com/danielgtaylor/huma", rooms: []string{"admin"}},
 	{path: "golang.org/x/oauth2", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
 	{path: "github.com/coreos/go-oidc", rooms: []string{"internal/relyingparty", "login/upstream"}, tests: []string{"*"}},
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,6 +33,15 @@ func Check(data []byte) error {
 	s := scanner{data: data}
 	return s.value(0)
 }
+
+// DuplicateError is an ErrDuplicate that says which member it was, as a JSON Pointer (RFC 6901). A name is no secret, but it is a
+// stranger's text.
+type DuplicateError struct{ Pointer string }
+
+func (e *DuplicateError) Error() string { return ErrDuplicate.Error() }
+
+// Is makes errors.Is(err, ErrDuplicate) true.
+func (e *DuplicateError) Is(target error) bool { return target == ErrDuplicate }
 
 // Object returns the members of the object that data is. Unlike those of a struct their names are matched exactly.
 func Object(data []byte) (map[string]json.RawMessage, error) {
@@ -86,6 +96,17 @@ func space(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n'
 type scanner struct {
 	data []byte
 	at   int
+	// path is where the value is that is being read: names of members and numbers of elements.
+	path []string
+}
+
+// pointer is the path as RFC 6901 §3 writes it.
+func (s *scanner) pointer() string {
+	var b strings.Builder
+	for _, name := range s.path {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+	}
+	return b.String()
 }
 
 func (s *scanner) space() {
@@ -127,9 +148,10 @@ func (s *scanner) object(depth int) error {
 		if err != nil {
 			return err
 		}
+		s.path = append(s.path, name)
 		folded := fold(name)
 		if _, twice := seen[folded]; twice {
-			return ErrDuplicate
+			return &DuplicateError{s.pointer()}
 		}
 		seen[folded] = struct{}{}
 		s.space()
@@ -137,6 +159,7 @@ func (s *scanner) object(depth int) error {
 		if err := s.value(depth + 1); err != nil {
 			return err
 		}
+		s.path = s.path[:len(s.path)-1]
 		s.space()
 		if s.data[s.at] == ',' {
 			s.at++
@@ -146,15 +169,17 @@ func (s *scanner) object(depth int) error {
 
 func (s *scanner) array(depth int) error {
 	s.at++ // [
-	for {
+	for i := 0; ; i++ {
 		s.space()
 		if s.data[s.at] == ']' {
 			s.at++
 			return nil
 		}
+		s.path = append(s.path, strconv.Itoa(i))
 		if err := s.value(depth + 1); err != nil {
 			return err
 		}
+		s.path = s.path[:len(s.path)-1]
 		s.space()
 		if s.data[s.at] == ',' {
 			s.at++

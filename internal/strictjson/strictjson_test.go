@@ -191,3 +191,15 @@ func read(t *testing.T, data []byte) (v any) {
 	}
 	return v
 }
+
+func TestWhatIsThereTwiceIsPointedAt(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"a":1,"a":2}`: "/a", `{"a":1,"A":2}`: "/A", `{"x":[{},{"y":{"z":1,"\u007a":2}}]}`: "/x/1/y/z", `[0,{"a/b~":1,"a/b~":1}]`: "/1/a~1b~0",
+		`{"x":{"a":1},"y":{"a":1},"x":2}`: "/x",
+	} {
+		var twice *DuplicateError
+		if err := Check([]byte(text)); !errors.As(err, &twice) || !errors.Is(err, ErrDuplicate) || twice.Pointer != want {
+			t.Errorf("%s: %v, %+v", text, err, twice)
+		}
+	}
+}

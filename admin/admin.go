@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// Path is where the API stands, below the base address; that address is its identifier as a resource (RFC 8707).
+const Path = "/api/v1"
+
+// MaxBody is how much a request may bring, in bytes.
+const MaxBody = 256 << 10
+
+// Deps is what the API needs.
+type Deps struct {
+	DB        *storage.DB
+	Operators *manage.Operators
+	Keyring   *seal.Keyring
+	Log       *slog.Logger
+	// Base is the address of the server, without a trailing slash.
+	Base string
+	// Tenant makes of a row what requests know of an organization, suspended ones too.
+	Tenant func(*storage.Organization) (*tenant.Org, error)
+	// IdleTimeout is after how long a session ends that is not used, where the organization says nothing.
+	IdleTimeout time.Duration
+	// LongestToken is the life of the longest-lived token.
+	LongestToken time.Duration
+}
+
+// API is the management API. It is safe for concurrent use.
+type API struct {
+	db        *storage.DB
+	operators *manage.Operators
+	keyring   *seal.Keyring
+	log       *slog.Logger
+	base      string
+	// audience is what a token must be for.
+	audience     string
+	tenant       func(*storage.Organization) (*tenant.Org, error)
+	idleTimeout  time.Duration
+	longestToken time.Duration
+
+	huma     huma.API
+	requests *throttle.Local
+	// permissions are what each operation takes, by its id.
+	permissions map[string]string
+}
+
+// New returns the API.
+func New(d Deps) *API {
+	a := &API{
+		db: d.DB, operators: d.Operators, keyring: d.Keyring, log: d.Log, base: d.Base, audience: d.Base + Path, tenant: d.Tenant,
+		idleTimeout: d.IdleTimeout, longestToken: d.LongestToken, requests: throttle.NewLocal(throttle.APIActor), permissions: make(map[string]string),
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	return a
+}
+
+// Mount mounts every operation, and the document that they make.
+func (a *API) Mount(engine *gin.Engine) {
+	settle()
+	group := engine.Group(Path)
+	a.huma = humagin.NewWithGroup(engine, group, a.config())
+	a.mountMe()
+	a.mountOrganizations()
+	a.mountSettings()
+	a.mountUsers()
+	a.mountSessions()
+	a.mountGrants()
+	a.mountInvitations()
+	a.mountClients()
+	a.mountKeys()
+	a.mountDocument(group)
+}
+
+// config is what huma needs to know. Its documentation pages bring scripts of others, and its links to schemas nobody asks for.
+func (a *API) config() huma.Config {
+	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: json.Unmarshal}
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "Keizer management API", Version: "1",
+				Description: "Organizations of a Keizer server and all that is in them. Requests bring an access token of the server's own, for the resource " +
+					"`" + a.audience + "`, with the permissions as its scopes. Refusals are problems (RFC 9457).",
+			},
+			Servers: []*huma.Server{{URL: a.audience}},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", nameOf),
+				SecuritySchemes: map[string]*huma.SecurityScheme{scheme: {
+					Type: "http", Scheme: "bearer", Description: "An access token of the organization, or of the root organization.",
+				}},
+			},
+		},
+		Formats:                      map[string]huma.Format{mediaTypeJSON: format, "json": format},
+		DefaultFormat:                mediaTypeJSON,
+		RejectUnknownQueryParameters: true,
+	}
+}
+
+// scheme is what the document calls the way in which requests say whom they are from.
+const scheme = "bearer"
+
+// mountDocument serves what the operations say of themselves. It is the same for everybody, and no secret.
+func (a *API) mountDocument(group *gin.RouterGroup) {
+	text, err := json.Marshal(a.huma.OpenAPI())
+	if err != nil {
+		panic("the document is made of our own types: " + err.Error())
+	}
+	yaml, err := a.huma.OpenAPI().YAML()
+	if err != nil {
+		panic("the document is made of our own types: " + err.Error())
+	}
+	for path, document := range map[string]struct {
+		kind string
+		text []byte
+	}{"/openapi.json": {mediaTypeJSON, text}, "/openapi.yaml": {"application/yaml", yaml}} {
+		group.Match([]string{http.MethodGet, http.MethodHead}, path, func(c *gin.Context) {
+			c.Data(http.StatusOK, document.kind, document.text)
+		})
+	}
+}
+
+// Permissions are what each operation takes, by its id in the document.
+func (a *API) Permissions() map[string]string { return a.permissions }
+
+// Is reports whether an address is one of the API.
+func Is(path string) bool { return strings.HasPrefix(path, "/api/") || path == "/api" }

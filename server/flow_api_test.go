@@ -1,0 +1,333 @@
+package server_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/server/servertest"
+	"github.com/keizer-auth/keizer/storage"
+)
+
+// every is all permissions that mean something in an organization.
+func every(root bool) (names []string) {
+	for _, p := range permission.All() {
+		names = append(names, p.Name)
+	}
+	return permission.Effective(names, root)
+}
+
+// apiJourney asks the API for one thing after another.
+type apiJourney struct {
+	*servertest.Caller
+	t    *testing.T
+	base string
+}
+
+// do asks, and fails the test unless the answer has the status.
+func (j *apiJourney) do(want int, method, path string, body any, header ...string) *servertest.Answer {
+	j.t.Helper()
+	answer := j.Do(method, j.base+path, body, header...)
+	if answer.Status != want {
+		j.t.Fatalf("%s %s: %d, want %d: %s", method, path, answer.Status, want, answer.Body)
+	}
+	return answer
+}
+
+// items are those of a list.
+func items(t *testing.T, answer *servertest.Answer) (all []map[string]any) {
+	t.Helper()
+	list, ok := answer.JSON()["items"].([]any)
+	if !ok {
+		t.Fatalf("no list: %s", answer.Body)
+	}
+	for _, item := range list {
+		one, ok := item.(map[string]any)
+		if !ok {
+			t.Fatalf("no objects: %s", answer.Body)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// pointers are the members that a problem complains of.
+func pointers(answer *servertest.Answer) (all []string) {
+	errors, _ := answer.JSON()["errors"].([]any)
+	for _, e := range errors {
+		one, _ := e.(map[string]any)
+		for _, place := range []string{"pointer", "parameter", "header"} {
+			if at, ok := one[place].(string); ok {
+				all = append(all, at)
+			}
+		}
+	}
+	return all
+}
+
+func TestAProgramManagesTheOrganizationsOfAServer(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	operator := &apiJourney{house.Machine(house.In("default"), every(true)...), t, "/organizations"}
+	made := operator.do(http.StatusCreated, "POST", "", map[string]any{"slug": "acme", "name": "Acme"})
+	if made.Header.Get("Location") != house.Base+"/api/v1/organizations/acme" || made.Text("issuer") != house.Base+"/o/acme" {
+		t.Errorf("%v %s", made.Header, made.Body)
+	}
+	if conflict := operator.do(http.StatusConflict, "POST", "", map[string]any{"slug": "acme"}); !slices.Equal(pointers(conflict), []string{"/slug"}) {
+		t.Errorf("%s", conflict.Body)
+	}
+	renamed := operator.do(http.StatusOK, "PATCH", "/acme", map[string]any{"name": "Acme Ltd"}, "If-Match", made.Header.Get("ETag"))
+	if renamed.Text("name") != "Acme Ltd" || renamed.Header.Get("ETag") == made.Header.Get("ETag") {
+		t.Errorf("%v %s", renamed.Header, renamed.Body)
+	}
+	operator.do(http.StatusPreconditionFailed, "PATCH", "/acme", map[string]any{"name": "Lost"}, "If-Match", made.Header.Get("ETag"))
+	shown := operator.do(http.StatusOK, "GET", "/acme", nil)
+	if shown.Header.Get("ETag") != renamed.Header.Get("ETag") || shown.Body != renamed.Body {
+		t.Errorf("%s, and then %s", renamed.Body, shown.Body)
+	}
+	if same := operator.do(http.StatusNotModified, "GET", "/acme", nil, "If-None-Match", shown.Header.Get("ETag")); same.Body != "" {
+		t.Errorf("304 with %q", same.Body)
+	}
+	var slugs []string
+	for _, one := range items(t, operator.do(http.StatusOK, "GET", "?sort=-slug", nil)) {
+		slugs = append(slugs, one["slug"].(string))
+	}
+	if !slices.Equal(slugs, []string{"default", "acme"}) {
+		t.Errorf("%v", slugs)
+	}
+
+	// What an organization decides.
+	settings := operator.do(http.StatusOK, "GET", "/acme/settings", nil)
+	changed := operator.do(http.StatusOK, "PATCH", "/acme/settings", map[string]any{
+		"sign_up": map[string]any{"mode": "open", "domains": []string{"acme.example"}}, "sessions": map[string]any{"idle": "30m"},
+	}, "If-Match", settings.Header.Get("ETag"))
+	for _, want := range []string{`"mode":"open"`, `"domains":["acme.example"]`, `"idle":"30m"`, `"fields":{"name":"optional"}`} {
+		if !strings.Contains(changed.Body, want) {
+			t.Errorf("no %s in %s", want, changed.Body)
+		}
+	}
+	if back := operator.do(http.StatusOK, "PATCH", "/acme/settings", map[string]any{"sign_up": nil, "sessions": nil}); back.Body != settings.Body {
+		t.Errorf("%s, and again %s", settings.Body, back.Body)
+	}
+	wrong := operator.do(http.StatusBadRequest, "PATCH", "/acme/settings", map[string]any{"sign_up": map[string]any{"mode": "ajar", "mood": 1}, "nothing": true})
+	if got := pointers(wrong); !slices.Contains(got, "/sign_up/mood") || !slices.Contains(got, "/nothing") {
+		t.Errorf("%s", wrong.Body)
+	}
+	if wrong = operator.do(http.StatusBadRequest, "PATCH", "/acme/settings", map[string]any{"sign_up": map[string]any{"mode": "ajar"}}); !slices.Equal(pointers(wrong), []string{"/sign_up/mode"}) {
+		t.Errorf("%s", wrong.Body)
+	}
+
+	// Its logo.
+	operator.do(http.StatusNoContent, "PUT", "/acme/logo", tinyPNG, "Content-Type", "image/png")
+	if logo := operator.do(http.StatusOK, "GET", "/acme/settings", nil); !strings.Contains(logo.Body, `"logo":"`) {
+		t.Errorf("%s", logo.Body)
+	}
+	operator.do(http.StatusBadRequest, "PUT", "/acme/logo", "no picture", "Content-Type", "image/png")
+	operator.do(http.StatusUnsupportedMediaType, "PUT", "/acme/logo", "<svg/>", "Content-Type", "image/svg+xml")
+	operator.do(http.StatusNoContent, "DELETE", "/acme/logo", nil)
+
+	// Its keys.
+	rotated := operator.do(http.StatusOK, "POST", "/acme/keys", map[string]any{"alg": "ES256", "now": true})
+	if again := operator.do(http.StatusOK, "GET", "/acme/keys/"+rotated.Text("kid"), nil); again.Text("status") != "active" || strings.Contains(again.Body, `"d"`) {
+		t.Errorf("%s", again.Body)
+	}
+	operator.do(http.StatusNoContent, "DELETE", "/acme/keys/"+rotated.Text("kid"), nil)
+	operator.do(http.StatusNotFound, "DELETE", "/acme/keys/"+rotated.Text("kid"), nil)
+	if n := len(items(t, operator.do(http.StatusOK, "GET", "/acme/keys", nil))); n < 3 {
+		t.Errorf("%d keys", n)
+	}
+
+	// All of it was written down, with who it was and where from.
+	events, err := house.DB.ListAudit(house.In("acme"), storage.AuditFilter{Limit: 100, OldestFirst: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var actions []string
+	for _, e := range events {
+		if strings.HasPrefix(e.Actor, "client:") {
+			actions = append(actions, e.Action)
+			if !strings.HasSuffix(e.Actor, "@default") || e.IPAddress == nil || e.RequestID == "" {
+				t.Errorf("%+v", e)
+			}
+		}
+	}
+	if want := []string{
+		"organization.created", "organization.updated", "organization.updated", "organization.updated", "organization.logo_set", "organization.logo_deleted",
+		"key.rotated", "key.revoked",
+	}; !slices.Equal(actions, want) {
+		t.Errorf("%v, want %v", actions, want)
+	}
+}
+
+// tinyPNG is a picture of one pixel.
+const tinyPNG = "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\xf8\xcf\xc0\xf0\x1f\x00\x05\x00\x01\xff\x89\x99=\x1d\x00\x00\x00\x00IEND\xaeB`\x82"
+
+func TestAProgramManagesThePeopleOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	operator := &apiJourney{house.Machine(acme, every(false)...), t, "/organizations/acme"}
+
+	alice := operator.do(http.StatusCreated, "POST", "/users", map[string]any{
+		"email": "Alice@example.com", "username": "alice", "password": servertest.Password, "is_verified": true, "metadata": map[string]any{"locale": "en", "team": map[string]any{"a": 1.0, "b": 2.0}},
+	})
+	path := "/users/" + alice.Text("id")
+	if strings.Contains(alice.Body, servertest.Password) || alice.Header.Get("Location") != house.Base+"/api/v1/organizations/acme"+path {
+		t.Errorf("%v %s", alice.Header, alice.Body)
+	}
+	taken := operator.do(http.StatusConflict, "POST", "/users", map[string]any{"email": "alice@EXAMPLE.com", "password": servertest.Password})
+	if !slices.Equal(pointers(taken), []string{"/email"}) || strings.Contains(taken.Body, "EXAMPLE") {
+		t.Errorf("%s", taken.Body)
+	}
+	changed := operator.do(http.StatusOK, "PATCH", path, `{"full_name":"Alice Doe","username":null,"metadata":{"locale":"de","team":{"a":null}}}`, "If-Match", alice.Header.Get("ETag"))
+	if changed.Text("full_name") != "Alice Doe" || changed.Text("username") != "" || !strings.Contains(changed.Body, `"metadata":{"locale":"de","team":{"b":2}}`) ||
+		!strings.Contains(changed.Body, `"is_verified":true`) {
+		t.Errorf("%s", changed.Body)
+	}
+	if emptied := operator.do(http.StatusOK, "PATCH", path, `{"metadata":null}`); strings.Contains(emptied.Body, "metadata") {
+		t.Errorf("%s", emptied.Body)
+	}
+	if moved := operator.do(http.StatusOK, "PATCH", path, `{"email":"a@example.com"}`); !strings.Contains(moved.Body, `"is_verified":false`) {
+		t.Errorf("%s", moved.Body)
+	}
+	if null := operator.do(http.StatusBadRequest, "PATCH", path, `{"email":null,"is_active":false}`); !slices.Equal(pointers(null), []string{"/email"}) {
+		t.Errorf("%s", null.Body)
+	}
+	if fixed := operator.do(http.StatusBadRequest, "PATCH", path, `{"is_active":false,"id":"x"}`); !slices.Equal(pointers(fixed), []string{"/id", "/is_active"}) {
+		t.Errorf("%s", fixed.Body)
+	}
+
+	// One page after another, by the cursor and by the link.
+	for _, name := range []string{"b", "c", "d"} {
+		house.Client(acme, manage.ClientSpec{Name: name})
+	}
+	var names []string
+	for next := "/clients?limit=2&sort=client_name"; next != ""; {
+		page := operator.do(http.StatusOK, "GET", next, nil)
+		for _, one := range items(t, page) {
+			names = append(names, one["client_name"].(string))
+		}
+		link := page.Header.Get("Link")
+		if (link == "") != (page.Text("next_cursor") == "") {
+			t.Fatalf("%s, and %s", link, page.Body)
+		}
+		next, _, _ = strings.Cut(strings.TrimPrefix(link, "<"+house.Base+"/api/v1/organizations/acme"), ">")
+	}
+	if want := []string{"Machine", "b", "c", "d"}; !slices.Equal(names, want) {
+		t.Errorf("%v", names)
+	}
+	if found := items(t, operator.do(http.StatusOK, "GET", "/users?search=DOE&is_active=true&email=A%40example.com", nil)); len(found) != 1 {
+		t.Errorf("%v", found)
+	}
+
+	// She signs in, and lets an application in.
+	client := house.Client(acme, manage.ClientSpec{Name: "e"})
+	tokens := client.Tokens("a@example.com", "openid offline_access")
+	sessions := items(t, operator.do(http.StatusOK, "GET", path+"/sessions", nil))
+	grants := items(t, operator.do(http.StatusOK, "GET", "/grants?user_id="+alice.Text("id"), nil))
+	if len(sessions) != 1 || sessions[0]["user_id"] != alice.Text("id") || len(grants) != 1 || grants[0]["client_id"] != client.ID {
+		t.Fatalf("%v, %v", sessions, grants)
+	}
+	session, grant := "/sessions/"+sessions[0]["id"].(string), "/grants/"+grants[0]["id"].(string)
+	operator.do(http.StatusOK, "GET", session, nil)
+	operator.do(http.StatusOK, "GET", grant, nil)
+	operator.do(http.StatusNoContent, "DELETE", grant, nil)
+	operator.do(http.StatusNotFound, "DELETE", grant, nil)
+	operator.do(http.StatusNotFound, "GET", grant, nil)
+	if client.Active(tokens.Text("refresh_token")) || client.Active(tokens.Text("access_token")) {
+		t.Error("what was granted goes on")
+	}
+	operator.do(http.StatusNoContent, "DELETE", path+"/grants/"+client.ID, nil) // what she had agreed to
+	operator.do(http.StatusNotFound, "DELETE", path+"/grants/"+client.ID, nil)
+	operator.do(http.StatusNoContent, "DELETE", session, nil)
+	operator.do(http.StatusNotFound, "GET", session, nil)
+	if n := operator.do(http.StatusOK, "DELETE", path+"/sessions", nil); n.JSON()["sessions_ended"] != 0.0 {
+		t.Errorf("%s", n.Body)
+	}
+	operator.do(http.StatusOK, "DELETE", "/sessions", nil)
+
+	if off := operator.do(http.StatusOK, "POST", path+"/disable", nil); !strings.Contains(off.Body, `"is_active":false`) {
+		t.Errorf("%s", off.Body)
+	}
+	if on := operator.do(http.StatusOK, "POST", path+"/enable", "{}"); !strings.Contains(on.Body, `"is_active":true`) {
+		t.Errorf("%s", on.Body)
+	}
+	operator.do(http.StatusBadRequest, "POST", path+"/enable", `{"is_active":false}`)
+
+	// Somebody is invited, and is not.
+	invited := operator.do(http.StatusCreated, "POST", "/invitations", map[string]any{"email": "bob@example.com", "expires_in": "1h", "show_link": true})
+	if !strings.HasPrefix(invited.Text("link"), house.Base+"/o/acme/invitation?token=") {
+		t.Errorf("%s", invited.Body)
+	}
+	invitation := "/invitations/" + invited.Text("id")
+	if shown := operator.do(http.StatusOK, "GET", invitation, nil); shown.Text("link") != "" || shown.Header.Get("ETag") != invited.Header.Get("ETag") {
+		t.Errorf("%s", shown.Body)
+	}
+	if list := items(t, operator.do(http.StatusOK, "GET", "/invitations?email=BOB%40example.com", nil)); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+	operator.do(http.StatusNoContent, "DELETE", invitation, nil)
+	operator.do(http.StatusNotFound, "GET", invitation, nil)
+	if wrong := operator.do(http.StatusBadRequest, "POST", "/invitations", map[string]any{"email": "bob", "expires_in": "1s", "roles": []string{"nobody"}}); !slices.Equal(pointers(wrong), []string{"/email", "/expires_in", "/roles"}) {
+		t.Errorf("%s", wrong.Body)
+	}
+
+	operator.do(http.StatusNoContent, "DELETE", path, nil)
+	operator.do(http.StatusNotFound, "GET", path, nil)
+}
+
+func TestAProgramManagesTheClientsOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	operator := &apiJourney{house.Machine(acme, every(false)...), t, "/organizations/acme/clients"}
+	made := operator.do(http.StatusCreated, "POST", "", map[string]any{
+		"client_name": "App", "redirect_uris": []string{servertest.Callback}, "software_id": "app", "client_name#de": "Anwendung",
+	})
+	id, secret := "/"+made.Text("client_id"), made.Text("client_secret")
+	shown := operator.do(http.StatusOK, "GET", id, nil)
+	if secret == "" || strings.Contains(shown.Body, "secret") && strings.Contains(shown.Body, secret) || shown.Text("client_name#de") != "Anwendung" ||
+		shown.Header.Get("ETag") != made.Header.Get("ETag") {
+		t.Errorf("%s, and then %s", made.Body, shown.Body)
+	}
+	changed := operator.do(http.StatusOK, "PATCH", id, map[string]any{
+		"client_name": "Application", "client_name#de": nil, "software_version": "2", "post_logout_redirect_uris": []string{servertest.Callback}, "disabled": true,
+	}, "If-Match", shown.Header.Get("ETag"))
+	if changed.Text("client_name") != "Application" || changed.Text("client_name#de") != "" || changed.Text("software_id") != "app" ||
+		changed.Text("software_version") != "2" || changed.JSON()["disabled"] != true || changed.Text("client_secret") != "" {
+		t.Errorf("%s", changed.Body)
+	}
+	if back := operator.do(http.StatusOK, "PATCH", id, `{"post_logout_redirect_uris":null,"software_id":null,"disabled":false}`); strings.Contains(back.Body, "post_logout") || back.Text("software_id") != "" {
+		t.Errorf("%s", back.Body)
+	}
+	for body, want := range map[string][]string{
+		`{"redirect_uris":["javascript:alert(1)"]}`:               {"/redirect_uris"},
+		`{"client_name":"","token_endpoint_auth_method":"magic"}`: {"/client_name", "/token_endpoint_auth_method"},
+		`{"client_secret":"chosen"}`:                              {"/client_secret"},
+		`{"scope":7}`:                                             {"/scope"},
+		`{"org_id":"x"}`:                                          {"/org_id"},
+		`{"Scope":"openid"}`:                                      {"/Scope"},
+	} {
+		if wrong := operator.do(http.StatusBadRequest, "PATCH", id, body); !slices.Equal(pointers(wrong), want) {
+			t.Errorf("%s: %s", body, wrong.Body)
+		}
+	}
+	rotated := operator.do(http.StatusOK, "POST", id+"/secret", map[string]any{"keep_old": "1h"})
+	if rotated.Text("client_secret") == "" || rotated.Text("client_secret") == secret || rotated.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s", rotated.Body)
+	}
+	operator.do(http.StatusOK, "POST", id+"/secret", nil)
+	operator.do(http.StatusBadRequest, "POST", id+"/secret", map[string]any{"keep_old": "9000h"})
+	operator.do(http.StatusPreconditionFailed, "DELETE", id, nil, "If-Match", shown.Header.Get("ETag"))
+	operator.do(http.StatusNoContent, "DELETE", id, nil, "If-Match", "*")
+	operator.do(http.StatusNotFound, "GET", id, nil)
+
+	operator.base = ""
+	me := operator.do(http.StatusOK, "GET", "/me", nil)
+	if me.Text("kind") != "client" || !strings.Contains(me.Body, `"slug":"acme"`) || !strings.Contains(me.Body, permission.ClientsWrite) {
+		t.Errorf("%s", me.Body)
+	}
+}
