@@ -308,6 +308,38 @@ func WriteJSONLines(w io.Writer) RecordWriter {
 func (w *jsonLinesWriter) Write(r *Record) error { return w.encoder.Encode(r) } //nolint:gosec // no record that is written has a password
 func (w *jsonLinesWriter) Flush() error          { return w.to.Flush() }
 
+type arrayWriter struct {
+	to *bufio.Writer
+	n  int
+}
+
+// WriteArray writes one JSON array, for programs that want a document.
+func WriteArray(w io.Writer) RecordWriter { return &arrayWriter{to: bufio.NewWriter(w)} }
+
+func (w *arrayWriter) Write(r *Record) error {
+	text, err := json.Marshal(r) //nolint:gosec // no record that is written has a password
+	if err != nil {
+		return err
+	}
+	before := ",\n "
+	if w.n++; w.n == 1 {
+		before = "["
+	}
+	_, err = w.to.WriteString(before + string(text))
+	return err
+}
+
+func (w *arrayWriter) Flush() error {
+	end := "]\n"
+	if w.n == 0 {
+		end = "[]\n"
+	}
+	if _, err := w.to.WriteString(end); err != nil {
+		return err
+	}
+	return w.to.Flush()
+}
+
 type tableWriter struct {
 	to      *csv.Writer
 	columns []string

@@ -191,6 +191,16 @@ func TestPeopleAreImportedAndExported(t *testing.T) {
 		if lines := s.do("user", "export", "--org", "beta"); strings.Count(lines, "\n") != 2 || strings.Contains(lines, hash) || strings.Contains(lines, `"id"`) {
 			t.Errorf("%s", lines)
 		}
+		if array := s.array("user", "export", "--org", "beta"); len(array) != 2 || array[0]["email"] == nil {
+			t.Errorf("%v", array)
+		}
+		if again := s.do("user", "export", "--org", "beta", "--format", "csv", "-o", "json"); !strings.HasPrefix(again, "email,") {
+			t.Errorf("%s", again)
+		}
+		s.do("org", "create", "empty")
+		if array := s.array("user", "export", "--org", "empty"); array == nil || len(array) != 0 {
+			t.Errorf("%v", array)
+		}
 		if ids := s.do("user", "export", "--org", "beta", "--with-ids"); !strings.Contains(ids, `"id"`) {
 			t.Errorf("%s", ids)
 		}
@@ -207,6 +217,7 @@ func TestPeopleAreImportedAndExported(t *testing.T) {
 		s.refused(exitUsage, "--format must be jsonl or csv", "user", "export", "--format", "table")
 		s.refused(exitUsage, "on_conflict: ", "user", "import", "people.jsonl", "--on-conflict", "merge")
 		s.refused(exitUsage, "no such file", "user", "import", "missing.jsonl")
+		s.refused(exitUsage, "is a folder", "user", "import", ".")
 		s.refusedWith("emial\n", exitUsage, "did you mean email?", "user", "import", "-", "--format", "csv")
 		s.refused(exitNotFound, "organization", "user", "import", "people.jsonl", "--org", "nobody")
 	})

@@ -58,10 +58,15 @@ func (p *program) userImport() *cobra.Command {
 			}
 			file := io.NopCloser(p.stdin)
 			if args[0] != "-" {
-				var err error
-				if file, err = os.Open(args[0]); err != nil {
+				opened, err := os.Open(args[0])
+				if err != nil {
 					return wrong(err)
 				}
+				if about, err := opened.Stat(); err == nil && about.IsDir() {
+					opened.Close()
+					return usage("%s is a folder", args[0])
+				}
+				file = opened
 			}
 			defer file.Close()
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
@@ -125,14 +130,17 @@ func (p *program) userExport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export", Short: "Write the people of an organization to standard output", Args: takes(),
 		Long: "Write the people of an organization to standard output, in a form that import reads. Passwords are left out unless their hashes are asked for:\n" +
-			"whoever has those can guess at the passwords for as long as they like.",
+			"whoever has those can guess at the passwords for as long as they like. With -o json, and no --format, it is one JSON array, for programs.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat(format); err != nil {
 				return err
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
 				to := manage.WriteJSONLines(p.stdout)
-				if format == formatTable {
+				switch {
+				case p.output == "json" && !cmd.Flags().Changed("format"):
+					to = manage.WriteArray(p.stdout)
+				case format == formatTable:
 					var err error
 					if to, err = manage.WriteTable(p.stdout, options); err != nil {
 						return failed(err)
