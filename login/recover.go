@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/web"
 )
@@ -21,9 +22,20 @@ const (
 	paramSent = "sent"
 )
 
+// withPassword refuses what is about a password where nobody signs in with one.
+func (v *visit) withPassword() error {
+	if v.org.Decided().Login.Offers(settings.WithPassword) {
+		return nil
+	}
+	return &web.Error{Status: http.StatusForbidden, Code: accessDenied, Message: "login.not_offered"}
+}
+
 // Forgot serves GET /forgot.
 func (l *Login) Forgot(c *gin.Context) error {
 	v, err := l.enterAny(c)
+	if err == nil {
+		err = v.withPassword()
+	}
 	if err != nil {
 		return err
 	}
@@ -45,6 +57,9 @@ func (l *Login) ForgotPost(c *gin.Context) error {
 		return err
 	}
 	v, err := l.enterAny(c)
+	if err == nil {
+		err = v.withPassword()
+	}
 	if err != nil {
 		return err
 	}
@@ -65,6 +80,9 @@ func (l *Login) ForgotPost(c *gin.Context) error {
 // Reset serves GET /reset: the form of a link that still works, or what comes after it. It spends nothing.
 func (l *Login) Reset(c *gin.Context) error {
 	v, err := l.passing(c, c.Query(paramInteraction))
+	if err == nil {
+		err = v.withPassword()
+	}
 	if err != nil {
 		return err
 	}
@@ -101,6 +119,9 @@ func (l *Login) ResetPost(c *gin.Context) error {
 		return err
 	}
 	v, err := l.passing(c, "")
+	if err == nil {
+		err = v.withPassword()
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package login
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/url"
@@ -28,6 +29,12 @@ const (
 	maxLogin = 254
 	// actionPasskey sends the answer of an authenticator.
 	actionPasskey = "passkey"
+	// actionWho says who somebody is, where the proof is asked for on the next page.
+	actionWho = "who"
+	// paramWho carries that from the one page to the other.
+	paramWho = "who"
+	// purposeWho is what it is sealed for: an address may be seen, and kept.
+	purposeWho = "login name"
 )
 
 // SignIn serves GET /login.
@@ -48,6 +55,9 @@ func (l *Login) SignIn(c *gin.Context) error {
 		v.onward(c)
 		return nil
 	}
+	if named := l.named(v, c.Query(paramWho)); named != "" {
+		page.Username, page.NotMe = named, v.at("/login")
+	}
 	return l.showSignIn(c, v, http.StatusOK, page)
 }
 
@@ -63,14 +73,18 @@ func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignIn
 			page.Username = user.DisplayName()
 		}
 	}
+	offered := v.org.Decided().Login
 	page.Action, page.App = v.at("/login"), v.app()
-	page.ForgotURL = v.at(pathForgot)
-	if !page.Again && v.org.Decided().SignUp.Mode == settings.SignUpOpen {
+	if page.NoPassword = !offered.Offers(settings.WithPassword); !page.NoPassword {
+		page.ForgotURL = v.at(pathForgot)
+		page.Who = offered.IdentifierFirst && page.Username == ""
+	}
+	if !page.Again && v.org.Decided().SignUpOpen() {
 		page.SignUpURL = v.at(pathSignUp)
 	}
 	page.Cancel = v.interaction != nil || page.Again
 	page.CSRF = l.sessions.CSRF(c, purposeLogin)
-	if people.PasskeysPossible(v.org) {
+	if people.PasskeysPossible(v.org) && offered.Offers(settings.WithPasskey) {
 		asked, err := l.people.BeginPasskeySignIn(c.Request.Context(), l.sessions.Browser(c))
 		if err != nil {
 			return err
@@ -115,10 +129,17 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return l.refuse(c, v, web.Event(c, web.Anonymous, "user.sign_in_cancelled", "", map[string]any{"client_id": v.client.ClientID}))
 	}
 
-	if form.Get(paramAction) == actionPasskey {
+	action, offered := form.Get(paramAction), v.org.Decided().Login
+	if action == actionPasskey && !offered.Offers(settings.WithPasskey) || action != actionPasskey && !offered.Offers(settings.WithPassword) {
+		return l.showSignIn(c, v, http.StatusForbidden, web.SignInPage{Problem: "login.not_offered"})
+	}
+	if action == actionPasskey {
 		return l.passkeyPost(c, v, form)
 	}
 	given := credentials{strings.TrimSpace(form.Get("username")), form.Get("password")}
+	if action == actionWho {
+		return l.whoPost(c, v, given.login)
+	}
 	if page, ok := given.complete(); !ok {
 		return l.showSignIn(c, v, http.StatusBadRequest, page)
 	}
@@ -133,6 +154,44 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return l.showFailed(c, v, given)
 	}
 	return err
+}
+
+// whoPost is SignInPost for a name alone: the proof is asked for on the next page, whoever that is and whether or not they exist (S-196).
+func (l *Login) whoPost(c *gin.Context, v *visit, name string) error {
+	page := web.SignInPage{UsernameProblem: nameProblem(name)}
+	if page.UsernameProblem != "" {
+		return l.showSignIn(c, v, http.StatusBadRequest, page)
+	}
+	sealed, err := l.keyring.Seal(purposeWho, []byte(name), v.org.ID.String())
+	if err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, v.at("/login")+"&"+url.Values{paramWho: {base64.RawURLEncoding.EncodeToString(sealed)}}.Encode())
+	return nil
+}
+
+// named is who somebody has said they are on the page before; nothing where nobody has.
+func (l *Login) named(v *visit, text string) string {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	if text == "" || err != nil {
+		return ""
+	}
+	name, err := l.keyring.Open(purposeWho, sealed, v.org.ID.String())
+	if err != nil {
+		return ""
+	}
+	return string(name)
+}
+
+// nameProblem is what is wrong with a name before anybody is looked for.
+func nameProblem(name string) string {
+	switch {
+	case name == "":
+		return "login.no_name"
+	case len(name) > maxLogin:
+		return "login.name_limit"
+	}
+	return ""
 }
 
 // passkeyPost is SignInPost for an answer to the passkey that the page asks for.
@@ -153,12 +212,9 @@ func (l *Login) passkeyPost(c *gin.Context, v *visit, form url.Values) error {
 
 // complete looks whether there is anything to check, without a word about whose it would be.
 func (g credentials) complete() (web.SignInPage, bool) {
-	page := web.SignInPage{Username: g.login}
-	switch {
-	case g.login == "":
-		page.UsernameProblem = "login.no_name"
-	case len(g.login) > maxLogin:
-		page.UsernameProblem, page.Username = "login.name_limit", ""
+	page := web.SignInPage{Username: g.login, UsernameProblem: nameProblem(g.login)}
+	if len(g.login) > maxLogin {
+		page.Username = ""
 	}
 	switch {
 	case g.password == "":

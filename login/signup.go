@@ -10,7 +10,6 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
-	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/storage"
@@ -50,7 +49,7 @@ func (l *Login) SignUp(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if v.org.Decided().SignUp.Mode != settings.SignUpOpen {
+	if !v.org.Decided().SignUpOpen() {
 		return signUpClosed(people.ErrSignUpClosed)
 	}
 	return l.showSignUp(c, v, http.StatusOK, web.SignUpPage{})
@@ -148,7 +147,7 @@ func (v *visit) withToken(c *gin.Context, path string) string {
 
 func (l *Login) deadVerification(c *gin.Context, v *visit, err error) error {
 	page := web.DeadLinkPage{Text: "dead.verify", SignIn: v.org.BasePath + "/login"}
-	if v.org.Decided().SignUp.Mode == settings.SignUpOpen {
+	if v.org.Decided().SignUpOpen() {
 		page.New, page.Link = v.org.BasePath+pathSignUp, "dead.verify_new"
 	}
 	return l.dead(c, err, page)
@@ -168,7 +167,7 @@ func (l *Login) showSent(c *gin.Context, v *visit, status int, page web.SignUpSe
 	waiting, err := l.people.Pending(c.Request.Context(), l.sessions.SignUp(c))
 	if errors.Is(err, people.ErrDeadLink) {
 		dead := web.DeadLinkPage{Text: "dead.pending", SignIn: v.org.BasePath + "/login"}
-		if v.org.Decided().SignUp.Mode == settings.SignUpOpen {
+		if v.org.Decided().SignUpOpen() {
 			dead.New, dead.Link = v.org.BasePath+pathSignUp, "dead.verify_new"
 		}
 		return l.pages.Render(c, http.StatusNotFound, pageDeadLink, dead)

@@ -56,7 +56,7 @@ func (p *People) BeginSignUp(ctx context.Context, who visitor.Visitor, form Sign
 	if err != nil {
 		return "", err
 	}
-	if org.Decided().SignUp.Mode != settings.SignUpOpen {
+	if !org.Decided().SignUpOpen() {
 		return "", ErrSignUpClosed
 	}
 	form.Email = strings.TrimSpace(form.Email)
@@ -288,7 +288,7 @@ func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *s
 		return nil, fmt.Errorf("complete sign-up: %w", err)
 	}
 	// The organization may have changed its mind since.
-	if org.Decided().SignUp.Mode != settings.SignUpOpen || !mayHave(org.Decided(), canonical) {
+	if !org.Decided().SignUpOpen() || !mayHave(org.Decided(), canonical) {
 		return nil, ErrSignUpClosed
 	}
 	err = p.db.InTx(ctx, func(ctx context.Context) (err error) {

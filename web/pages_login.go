@@ -17,6 +17,12 @@ type SignInPage struct {
 	Username string
 	// Again is true when somebody is signed in and has to prove it once more.
 	Again bool
+	// Who is true where only the name is asked for, and the proof on the next page; NotMe is where somebody else than who was named there
+	// begins anew.
+	Who   bool
+	NotMe string
+	// NoPassword is true where the organization lets nobody sign in with one.
+	NoPassword bool
 	// Cancel is true when there is something to go back to.
 	Cancel bool
 	// ForgotURL is where whoever has forgotten the password goes, SignUpURL whoever has no account; empty where nobody makes one.
@@ -66,6 +72,10 @@ var loginKinds = map[string]kind{
 		},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
 		SignInPage{Passkey: Ceremony{Options: "{}", Problem: "factor.passkey_wrong"}},
+		SignInPage{Who: true, UsernameProblem: "login.no_name", App: sampleApp, Passkey: Ceremony{Options: "{}", Beside: true}, Cancel: true},
+		SignInPage{Username: "alice", NotMe: "/login", ForgotURL: "/forgot"},
+		SignInPage{NoPassword: true, Problem: "login.not_offered", App: sampleApp, Passkey: Ceremony{Options: "{}"}, Cancel: true},
+		SignInPage{NoPassword: true},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
 	}},
 	"consent": {leaves: true, samples: []Page{

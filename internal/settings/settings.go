@@ -49,6 +49,11 @@ type SignUp struct {
 	Fields map[string]string `json:"fields"`
 }
 
+// SignUpOpen reports whether anybody may make an account by themselves, which has a password to begin with.
+func (s *Settings) SignUpOpen() bool {
+	return s.SignUp.Mode == SignUpOpen && s.Login.Offers(WithPassword)
+}
+
 // Who must have a second factor.
 const (
 	RequireNobody   = "nobody"
