@@ -58,15 +58,13 @@ func (p *program) userImport() *cobra.Command {
 			}
 			file := io.NopCloser(p.stdin)
 			if args[0] != "-" {
-				opened, err := os.Open(args[0])
-				if err != nil {
-					return wrong(err)
-				}
-				if about, err := opened.Stat(); err == nil && about.IsDir() {
-					opened.Close()
+				if about, err := os.Stat(args[0]); err == nil && about.IsDir() {
 					return usage("%s is a folder", args[0])
 				}
-				file = opened
+				var err error
+				if file, err = os.Open(args[0]); err != nil {
+					return wrong(err)
+				}
 			}
 			defer file.Close()
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type Texts struct {
 	tag       language.Tag
 	plain     map[string]string // those that nothing is put into
 	known     map[string]bool
+	filled    map[string]string // what is put into each, in the order of the names
 	localizer *i18n.Localizer
 	// english has what this language lacks.
 	english *Texts
@@ -58,7 +60,7 @@ func load(from fs.FS) (*Catalog, error) {
 		}
 		t := c.texts[file.Tag]
 		if t == nil {
-			t = &Texts{tag: file.Tag, plain: make(map[string]string), known: make(map[string]bool)}
+			t = &Texts{tag: file.Tag, plain: make(map[string]string), known: make(map[string]bool), filled: make(map[string]string)}
 			c.texts[file.Tag] = t
 			if file.Tag != language.English {
 				c.languages = append(c.languages, file.Tag)
@@ -82,7 +84,7 @@ func (t *Texts) add(messages []*i18n.Message) error {
 		case m.Other == "":
 			return fmt.Errorf("%q is empty", m.ID)
 		}
-		t.known[m.ID] = true
+		t.known[m.ID], t.filled[m.ID] = true, placeholders(m.Other)
 		if plural := m.Zero + m.One + m.Two + m.Few + m.Many; plural == "" && !strings.Contains(m.Other, "{{") {
 			t.plain[m.ID] = m.Other
 		}
@@ -90,8 +92,20 @@ func (t *Texts) add(messages []*i18n.Message) error {
 	return nil
 }
 
-// Complete holds every language against English. Where one lacks a text, English is shown; that none does is for a test to say,
-// before anybody reads a page in two languages.
+// placeholders are the names of what is put into a text.
+func placeholders(text string) string {
+	var names []string
+	for _, found := range placeholder.FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+var placeholder = regexp.MustCompile(`\{\{[^}]*?\.(\w+)[^}]*\}\}`)
+
+// Complete holds every language against English. Where one lacks a text, English is shown; that none does, nor leaves out what the
+// text is about, is for a test to say, before anybody reads a page in two languages.
 func (c *Catalog) Complete() error {
 	var wrong []error
 	english := c.In(language.English)
@@ -99,6 +113,8 @@ func (c *Catalog) Complete() error {
 		for id := range english.known {
 			if !c.texts[tag].known[id] {
 				wrong = append(wrong, fmt.Errorf("the texts in %s lack %q", tag, id))
+			} else if here, there := c.texts[tag].filled[id], english.filled[id]; here != there {
+				wrong = append(wrong, fmt.Errorf("the text %q takes %q in %s, and %q in English", id, here, tag, there))
 			}
 		}
 		for id := range c.texts[tag].known {

@@ -60,6 +60,21 @@ func TestATextIsFilledInAndCounted(t *testing.T) {
 	}
 }
 
+func TestATextIsAboutTheSameInEveryLanguage(t *testing.T) {
+	const english = `{"a.one": "{{if .who}}{{.who}} asks{{else}}Asked{{end}} for {{.what}}"}`
+	for arabic, whole := range map[string]bool{
+		`{"a.one": "{{.what}} {{if .who}}{{.who}}{{end}}"}`: true, `{"a.one": "{{.what}}"}`: false, `{"a.one": "{{.what}} {{.hwo}}"}`: false, `{"a.one": "."}`: false,
+	} {
+		catalog, err := load(fstest.MapFS{"texts/a.en.json": {Data: []byte(english)}, "texts/a.ar.json": {Data: []byte(arabic)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := catalog.Complete(); (err == nil) != whole || err != nil && !strings.Contains(err.Error(), `"what, who" in English`) {
+			t.Errorf("%s: %v", arabic, err)
+		}
+	}
+}
+
 func TestWhatALanguageLacksIsMissedAndSaidInEnglish(t *testing.T) {
 	for name, arabic := range map[string]string{
 		"lack": `{"a.one": "1"}`, "have": `{"a.one": "1", "a.two": "2", "a.three": "3"}`, "is empty": `{"a.one": "1", "a.two": ""}`, "read": `[`,
