@@ -38,12 +38,16 @@ func (l *Login) Consent(c *gin.Context) error {
 		return nil
 	}
 	to := v.destination()
+	described, err := l.described(c.Request.Context(), v)
+	if err != nil {
+		return err
+	}
 	return l.pages.Render(c, http.StatusOK, pageConsent, web.ConsentPage{
 		Action:      v.at("/consent"),
 		CSRF:        l.sessions.CSRF(c, purposeConsent),
 		App:         v.app(),
 		UserName:    user.DisplayName(),
-		Scopes:      web.Scopes(v.scopes()),
+		Scopes:      described,
 		Destination: to.host,
 		Unverified:  to.onDevice && v.client.AuthMethod == "none",
 	})
@@ -63,6 +67,30 @@ func (v *visit) scopes() []string {
 		}
 	}
 	return scopes
+}
+
+// described are the scopes as the page tells of them. What an API is called by its organization is said where the tokens will be for
+// that API: which that is, provider has decided before the request was stored, and nothing else is in it.
+func (l *Login) described(ctx context.Context, v *visit) ([]web.Scope, error) {
+	names := v.scopes()
+	if !slices.ContainsFunc(names, func(name string) bool { return !web.Described(name) }) {
+		return web.Scopes(names, nil), nil
+	}
+	rows, err := l.db.ScopesNamed(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	audience := v.interaction.Params["resource"]
+	if len(audience) == 0 {
+		audience = v.client.Audience
+	}
+	var apis []web.APIScope
+	for _, row := range rows {
+		if slices.Contains(audience, row.Identifier) {
+			apis = append(apis, web.APIScope{API: row.API, Name: row.Name, Description: row.Description})
+		}
+	}
+	return web.Scopes(names, apis), nil
 }
 
 // destination is where the browser goes from here, as a person would name it.

@@ -18,6 +18,9 @@ type Addresses struct {
 	Root string
 }
 
+// Management is the identifier of the management API: its address, and the audience of tokens for it.
+func (a Addresses) Management() string { return a.Base + "/api/v1" }
+
 // Issuer returns the issuer of an organization at a time, and the path part of it.
 func (a Addresses) Issuer(org *storage.Organization, at time.Time) (issuer, path string) {
 	if host := org.IssuerHostAt(at); host != "" {

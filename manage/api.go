@@ -67,12 +67,12 @@ func checkIdentifier(identifier string) error {
 }
 
 // checkOwnIdentifier keeps an organization from registering what is there already, in the place of its issuer's own endpoints.
-func checkOwnIdentifier(ctx context.Context, identifier string) error {
+func (o *Operators) checkOwnIdentifier(ctx context.Context, identifier string) error {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
-	if org.Issuer != "" && identifier == org.Issuer {
+	if identifier != "" && (org.Own(identifier) || identifier == o.addresses.Management()) {
 		return &Invalid{Field: "identifier", Message: "it is the issuer's own"}
 	}
 	return nil
@@ -126,7 +126,7 @@ func ScopesOf(api *storage.API) []APIScope {
 
 // CreateAPI registers an API of the organization. An identifier that is taken is a Conflict.
 func (o *Operators) CreateAPI(ctx context.Context, wanted NewAPI) (*storage.API, error) {
-	if err := checkOwnIdentifier(ctx, wanted.Identifier); err != nil {
+	if err := o.checkOwnIdentifier(ctx, wanted.Identifier); err != nil {
 		return nil, err
 	}
 	var made *storage.API
@@ -224,7 +224,7 @@ func (o *Operators) ListAPIs(ctx context.Context, after string, limit int) ([]st
 }
 
 // UpdateAPI changes an API of the organization: tokens that are issued from the next second on go by it, on every replica. To untie
-// a scope from a permission, or tie it to another one, takes the permission: it would be a way to have what it guards.
+// a scope from a permission, or tie it to another one, takes the permission (else Forbidden): it would be a way to have what it guards.
 func (o *Operators) UpdateAPI(ctx context.Context, id uuid.UUID, patch APIPatch) (api *storage.API, err error) {
 	for range retries {
 		err = o.db.InTx(ctx, func(ctx context.Context) error {
@@ -258,22 +258,26 @@ func (o *Operators) UpdateAPI(ctx context.Context, id uuid.UUID, patch APIPatch)
 	return api, nil
 }
 
-// loosened returns the permissions that scopes are no longer tied to, which go on under the same name.
+// loosened returns the permissions that scopes are no longer tied to. That a scope is gone is no different: it could be made again.
 func loosened(before, after []storage.APIScope) (names []string) {
 	for _, was := range before {
-		at := slices.IndexFunc(after, func(is storage.APIScope) bool { return is.Name == was.Name })
-		if at >= 0 && was.Permission != "" && after[at].Permission != was.Permission {
+		same := func(is storage.APIScope) bool { return is.Name == was.Name && is.Permission == was.Permission }
+		if was.Permission != "" && !slices.ContainsFunc(after, same) {
 			names = append(names, was.Permission)
 		}
 	}
 	return names
 }
 
-// DeleteAPI removes an API of the organization with its scopes: no token is issued for it any more.
+// DeleteAPI removes an API of the organization with its scopes: no token is issued for it any more. It takes the permissions that they
+// are tied to, as UpdateAPI does.
 func (o *Operators) DeleteAPI(ctx context.Context, id uuid.UUID) error {
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
 		api, err := o.db.API(ctx, id)
 		if err != nil {
+			return err
+		}
+		if err := mayGive(ctx, loosened(api.Scopes, nil)...); err != nil {
 			return err
 		}
 		if err := o.db.DeleteAPI(ctx, id); err != nil {

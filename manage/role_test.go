@@ -213,6 +213,7 @@ func TestNobodyGivesAwayWhatTheyDoNotHold(t *testing.T) {
 			"free a scope of its permission": {
 				errOf(o.UpdateAPI(team, api.ID, manage.APIPatch{Scopes: &[]manage.APIScope{{Name: "approve"}}})), payments.Name,
 			},
+			"delete an API whose scope takes a permission": {o.DeleteAPI(team, api.ID), payments.Name},
 			"make a person who may do more": {
 				errOf(o.CreateUser(team, manage.NewUser{Email: "new@example.com", Password: goodPassword, Roles: []string{"auditor"}})), permission.APIsRead,
 			},

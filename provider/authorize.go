@@ -80,7 +80,7 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 	ctx, unit := p.store.Begin(c.Request.Context())
 	unit.Client = a.client.At(a.redirectURI)
 
-	if err := p.checkAuthorization(ctx, a); err != nil {
+	if err := p.checkAuthorization(ctx, unit, a); err != nil {
 		return err
 	}
 	request, err := p.fosite.NewAuthorizeRequest(ctx, formRequest(c.Request, a.fositeForm()))
@@ -99,7 +99,13 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 	if err != nil {
 		return err
 	}
-	switch decision := prompt.Next(facts); decision.Step {
+	decision := prompt.Next(facts)
+	if decision.Step == prompt.Consent || decision.Step == prompt.Issue {
+		if err := p.checkRights(ctx, a, request, user); err != nil {
+			return err
+		}
+	}
+	switch decision.Step {
 	case prompt.Refuse:
 		return &fosite.RFC6749Error{ErrorField: decision.Error, HintField: decision.Description, CodeField: http.StatusBadRequest}
 	case prompt.Login:
@@ -214,7 +220,7 @@ func (a *authorization) answerMode() string {
 }
 
 // checkAuthorization checks what fosite does not, or not rightly.
-func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) error {
+func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Unit, a *authorization) error {
 	form := a.form
 	if err := acceptParams(form); err != nil {
 		return err
@@ -243,8 +249,14 @@ func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) err
 	if err := checkResources(form); err != nil {
 		return err
 	}
+	if err := p.admit(ctx, unit, a.client, form["resource"]); err != nil {
+		return err
+	}
 	if len(a.scopes()) == 0 {
 		form.Set("scope", a.defaultScope())
+	}
+	if err := p.aim(ctx, a); err != nil {
+		return err
 	}
 	if err := a.readPrompt(); err != nil {
 		return err
@@ -254,6 +266,28 @@ func (p *Provider) checkAuthorization(ctx context.Context, a *authorization) err
 		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The claims parameter must be a JSON object of the members userinfo and id_token.")
 	}
 	return p.readHint(ctx, a)
+}
+
+// aim leaves out the scopes that mean nothing where the tokens will be valid, before anybody is asked for them (RFC 6749 §3.3). What
+// the client may not ask for at all is not left out: that is an error.
+func (p *Provider) aim(ctx context.Context, a *authorization) error {
+	asked := a.scopes()
+	audience := a.form["resource"]
+	if len(audience) == 0 {
+		audience = a.client.Audience
+	}
+	left, err := p.aimed(ctx, asked, audience)
+	if err != nil || len(left) == len(asked) {
+		return err
+	}
+	kept := slices.DeleteFunc(asked, func(scope string) bool {
+		return !slices.Contains(left, scope) && slices.Contains(a.client.Scopes, scope)
+	})
+	if len(kept) == 0 {
+		return errNothingLeft
+	}
+	a.form.Set("scope", strings.Join(kept, " "))
+	return nil
 }
 
 // defaultScope is what a request without a scope asks for (RFC 6749 §3.3): all that the client may have, save who the person
@@ -413,6 +447,24 @@ func (p *Provider) toPage(c *gin.Context, a *authorization, page string, session
 		}
 	}
 	c.Redirect(http.StatusSeeOther, org.BasePath+page+"?"+paramInteraction+"="+url.QueryEscape(a.id))
+	return nil
+}
+
+// checkRights refuses a request of which the person may have nothing at all, before they are asked to allow it. Of any other they
+// allow the whole: how much of it their roles permit is asked for each token, then.
+func (p *Provider) checkRights(ctx context.Context, a *authorization, request fosite.AuthorizeRequester, user *storage.User) error {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	asked := request.GetRequestedScopes()
+	left, _, err := p.permitted(ctx, user.ID, asked, audienceOf(org, request, a.client))
+	if err != nil {
+		return err
+	}
+	if len(left) == 0 && len(asked) > 0 {
+		return fosite.ErrAccessDenied.WithHint("The person is not permitted any of what was asked for.")
+	}
 	return nil
 }
 

@@ -15,6 +15,10 @@ const (
 	scopeAddress       = "address"
 	scopePhone         = "phone"
 	scopeOfflineAccess = "offline_access"
+
+	// These are ours: what somebody is and may do in the organization.
+	scopeRoles       = "roles"
+	scopePermissions = "permissions"
 )
 
 // audience is the aud claim: one string, or several in an array (RFC 7519 §4.1.3).
@@ -38,8 +42,9 @@ var profileMetadata = [...]string{
 var addressMembers = [...]string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
 
 // userClaims is the one place where a user becomes claims (OpenID Connect Core 1.0 §5.1 and §5.4). What is unknown is left
-// out: no claim is ever null, empty, or of another type than the specification gives it.
-func userClaims(user *storage.User, scopes []string) map[string]any {
+// out: no claim is ever null, empty, or of another type than the specification gives it. That somebody has no role is known: that list is
+// empty.
+func userClaims(user *storage.User, scopes []string, held *rights) map[string]any {
 	claims := map[string]any{"sub": user.ID.String()}
 
 	text := func(name string, value *string) {
@@ -76,6 +81,15 @@ func userClaims(user *storage.User, scopes []string) map[string]any {
 	if slices.Contains(scopes, scopeAddress) {
 		if address := addressClaim(user.Metadata["address"]); len(address) > 0 {
 			claims["address"] = address
+		}
+	}
+	if held != nil {
+		said := held.saidBy(scopes)
+		if said.Roles != nil {
+			claims["roles"] = said.Roles
+		}
+		if said.Permissions != nil {
+			claims["permissions"] = said.Permissions
 		}
 	}
 	return claims

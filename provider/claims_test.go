@@ -24,22 +24,28 @@ func TestUserClaimsFollowTheScopesAndNeverSayNothing(t *testing.T) {
 	}
 	bare := &storage.User{ID: id, FullName: &empty, Metadata: map[string]any{"address": map[string]any{}, "phone_number_verified": true}}
 
+	held := &rights{[]string{"clerk"}, []string{"orders:read"}}
 	for _, test := range []struct {
 		name   string
 		user   *storage.User
 		scopes []string
+		held   *rights
 		want   string
 	}{
-		{"openid alone", full, []string{"openid"}, `{"sub":"` + id.String() + `"}`},
-		{"profile", full, []string{"openid", "profile"}, `{"sub":"` + id.String() + `","name":"Alice Doe","preferred_username":"alice",
+		{"openid alone", full, []string{"openid"}, nil, `{"sub":"` + id.String() + `"}`},
+		{"profile", full, []string{"openid", "profile"}, nil, `{"sub":"` + id.String() + `","name":"Alice Doe","preferred_username":"alice",
 			"family_name":"Doe","zoneinfo":"Europe/Berlin","updated_at":1700000000}`},
-		{"email", full, []string{"email"}, `{"sub":"` + id.String() + `","email":"alice@example.com","email_verified":true}`},
-		{"phone", full, []string{"phone"}, `{"sub":"` + id.String() + `","phone_number":"+1 555 0100","phone_number_verified":true}`},
-		{"address", full, []string{"address"}, `{"sub":"` + id.String() + `","address":{"country":"DE"}}`},
-		{"nothing known", bare, []string{"openid", "profile", "email", "phone", "address"}, `{"sub":"` + id.String() + `"}`},
+		{"email", full, []string{"email"}, nil, `{"sub":"` + id.String() + `","email":"alice@example.com","email_verified":true}`},
+		{"phone", full, []string{"phone"}, nil, `{"sub":"` + id.String() + `","phone_number":"+1 555 0100","phone_number_verified":true}`},
+		{"address", full, []string{"address"}, nil, `{"sub":"` + id.String() + `","address":{"country":"DE"}}`},
+		{"nothing known", bare, []string{"openid", "profile", "email", "phone", "address"}, nil, `{"sub":"` + id.String() + `"}`},
+		// S-242: what somebody's profile says of roles says nothing.
+		{"roles", full, []string{"openid", "roles"}, held, `{"sub":"` + id.String() + `","roles":["clerk"]}`},
+		{"permissions", full, []string{"permissions"}, held, `{"sub":"` + id.String() + `","permissions":["orders:read"]}`},
+		{"no role", full, []string{"roles", "permissions"}, &rights{[]string{}, []string{}}, `{"sub":"` + id.String() + `","roles":[],"permissions":[]}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			encoded, err := json.Marshal(userClaims(test.user, test.scopes))
+			encoded, err := json.Marshal(userClaims(test.user, test.scopes, test.held))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/redirect"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
 // Lifetimes are how long what Keizer issues may be used.
@@ -100,6 +101,16 @@ func newConfigurator(lifetimes Lifetimes, authenticate fosite.ClientAuthenticati
 		SendDebugMessagesToClients:   false,
 		TokenEntropy:                 32,
 	}}
+}
+
+// GetAudienceStrategy implements fosite.AudienceStrategyProvider: besides what a client is registered for, it may have what this
+// request was found to reach.
+func (c *configurator) GetAudienceStrategy(ctx context.Context) fosite.AudienceMatchingStrategy {
+	reached := fositestore.ReachedBy(ctx)
+	if len(reached) == 0 {
+		return exactAudience
+	}
+	return func(registered, asked []string) error { return exactAudience(append(reached, registered...), asked) }
 }
 
 // exactAudience lets a client have the audiences it is registered for, compared as whole strings (RFC 8707 §2): fosite's own

@@ -67,6 +67,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 	claims := []string{
 		"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
 		"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified", "address",
+		"roles", "permissions",
 	}
 	return metadata{
 		Issuer:                org.Issuer,
@@ -78,7 +79,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		RevocationEndpoint:    base + "revoke",
 		EndSessionEndpoint:    base + "logout",
 		PAREndpoint:           base + "par",
-		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess},
+		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess, scopeRoles, scopePermissions},
 		Claims:                append(claims, profileMetadata[:]...),
 		ClaimTypes:            []string{"normal"},
 		ResponseTypes:         []string{responseTypeCode},

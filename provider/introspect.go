@@ -31,10 +31,11 @@ type introspection struct {
 	AuthTime  int64    `json:"auth_time,omitempty"`
 	ACR       string   `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
+	fositestore.Rights
 }
 
-// Introspect serves POST /oauth2/introspect (RFC 7662 §2). A token shows itself to the client it was issued to and to the
-// clients that are in its audience; to anybody else it is inactive, as one that never was.
+// Introspect serves POST /oauth2/introspect (RFC 7662 §2). A token shows itself to the client it was issued to, to the clients that
+// are in its audience, and to the client of an API that is; to anybody else it is inactive, as one that never was.
 func (p *Provider) Introspect(c *gin.Context) error {
 	ctx := c.Request.Context()
 	caller, form, err := p.authenticatedForm(c)
@@ -105,7 +106,9 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 	}
 	if access.ClientID != caller.ClientID {
 		if !slices.Contains(access.Audience, caller.ClientID) {
-			return introspection{}, nil
+			if its, err := p.introspects(ctx, caller, access.Audience); err != nil || !its {
+				return introspection{}, err
+			}
 		}
 		// What a client holds ends when the client is switched off.
 		if _, err := p.clients.Client(ctx, access.ClientID); errors.Is(err, storage.ErrNotFound) {
@@ -118,6 +121,15 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 		Active: true, Scope: strings.Join(access.Scope, " "), ClientID: access.ClientID, TokenType: "Bearer",
 		ExpiresAt: access.ExpiresAt.Unix(), IssuedAt: access.CreatedAt.Unix(), Subject: access.Subject,
 		Audience: accessAudience(org, access.Audience), Issuer: org.Issuer,
+	}
+	if grant != nil && grant.UserID != nil {
+		held, err := p.rightsSaidBy(ctx, *grant.UserID, access.Scope)
+		if err != nil {
+			return introspection{}, err
+		}
+		if held != nil {
+			found.Rights = held.saidBy(access.Scope)
+		}
 	}
 	err = found.addFacts(grant)
 	return found, err

@@ -59,7 +59,7 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 	}
 	ctx, unit := p.store.Begin(c.Request.Context())
 	unit.Client = client.At(a.redirectURI)
-	if err := p.checkAuthorization(ctx, a); err != nil {
+	if err := p.checkAuthorization(ctx, unit, a); err != nil {
 		p.jsonError(c, err)
 		return nil
 	}

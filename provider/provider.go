@@ -31,6 +31,8 @@ type Deps struct {
 	People     *people.People
 	Log        *slog.Logger
 	Lifetimes  Lifetimes
+	// Management is the identifier of the management API, as the audience of tokens.
+	Management string
 }
 
 // Provider answers for every organization; which one it answers for stands in the context of each request.
@@ -45,6 +47,7 @@ type Provider struct {
 	lifetimes     Lifetimes
 	clients       *fositestore.Clients
 	store         *fositestore.Store
+	catalogues    *catalogues
 	authenticator *clientAuthenticator
 	// failures are of clients that fail to prove who they are.
 	failures      *throttle.Local
@@ -61,7 +64,7 @@ func New(d Deps) *Provider {
 
 	p := &Provider{
 		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
-		clients: clients, store: store,
+		clients: clients, store: store, catalogues: newCatalogues(d.DB, d.Management),
 		authenticator: &clientAuthenticator{clients: clients, assertions: d.Assertions},
 		failures:      throttle.NewLocal(throttle.ClientNetwork),
 		assertionAlgs: keys.AssertionAlgorithms(),

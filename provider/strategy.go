@@ -113,6 +113,7 @@ type accessTokenClaims struct {
 	ACR       string   `json:"acr,omitempty"`
 	AMR       []string `json:"amr,omitempty"`
 	SessionID string   `json:"sid,omitempty"`
+	fositestore.Rights
 }
 
 // jwtAccessToken signs a JWT access token (RFC 9068). The claims are made anew at every call, so that a refreshed token has
@@ -137,6 +138,7 @@ func (s *tokenStrategy) jwtAccessToken(
 		ACR:       session.Facts.ACR,
 		AMR:       session.Facts.AMR,
 		SessionID: session.Facts.SessionID,
+		Rights:    session.Rights,
 	}
 	return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", claims)
 }

@@ -98,6 +98,15 @@ func (p *Provider) exchange(c *gin.Context, form url.Values) (*tokenAnswer, *fos
 		return nil, client, err
 	}
 
+	switch grant {
+	case grantClientCredentials:
+		if err := p.admit(ctx, unit, client, form["resource"]); err != nil {
+			return nil, client, err
+		}
+	case grantRefreshToken:
+		unit.Reach = p.reach
+	}
+
 	session := &fositestore.Session{Subject: client.ClientID}
 	request, err := p.fosite.NewAccessRequest(ctx, formRequest(c.Request, withAudience(form)), session)
 	if err != nil {
@@ -173,12 +182,20 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 	session.SetExpiresAt(fosite.AccessToken, now.Add(lifetime))
 
 	if request.GetGrantTypes().ExactOne(grantClientCredentials) {
-		return grantClientScopes(client, access)
+		if err := grantClientScopes(client, access); err != nil {
+			return err
+		}
+		access.GrantedScope, err = p.narrow(ctx, client, session, uuid.Nil, access.GrantedScope, access.GrantedAudience)
+		return err
+	}
+	person, err := uuid.Parse(session.Subject)
+	if err != nil {
+		return fmt.Errorf("a grant without a user: %w", err)
 	}
 
 	if request.GetGrantTypes().ExactOne(grantAuthorizationCode) {
 		// A refresh token of somebody who is gone is not even found.
-		if err := p.checkActive(ctx, session.Subject); err != nil {
+		if err := p.checkActive(ctx, person); err != nil {
 			return err
 		}
 		session.GrantEnds = now.Add(lifetimes.RefreshAbsolute)
@@ -189,7 +206,15 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 		if !containsAll(unit.Code().Audience, form["resource"]) {
 			return errInvalidTarget
 		}
-		unit.NarrowTo(form["resource"])
+		audience := unit.Code().Audience
+		if len(form["resource"]) > 0 {
+			audience = form["resource"]
+		}
+		scope, err := p.narrow(ctx, client, session, person, unit.Code().Scope, audience)
+		if err != nil {
+			return err
+		}
+		unit.NarrowTo(form["resource"], scope)
 	} else {
 		if err := narrowRefresh(access, form); err != nil {
 			return err
@@ -198,6 +223,9 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 		session.GrantEnds = earlier(session.GrantEnds, session.GrantBegan.Add(lifetimes.RefreshAbsolute))
 		if !session.GrantEnds.After(now) {
 			return fosite.ErrInvalidGrant.WithHint("The grant has lasted as long as it may.")
+		}
+		if access.GrantedScope, err = p.narrow(ctx, client, session, person, access.GrantedScope, access.GrantedAudience); err != nil {
+			return err
 		}
 	}
 	// However often it is refreshed, a grant ends when it ends (RFC 9700 §4.14.2).
@@ -211,11 +239,7 @@ func (p *Provider) issuesRefreshToken(client *fositestore.Client, scopes []strin
 }
 
 // checkActive looks at the person that a code is about: whoever is gone or disabled since gets nothing any more.
-func (p *Provider) checkActive(ctx context.Context, subject string) error {
-	id, err := uuid.Parse(subject)
-	if err != nil {
-		return fmt.Errorf("a grant without a user: %w", err)
-	}
+func (p *Provider) checkActive(ctx context.Context, id uuid.UUID) error {
 	user, err := p.db.User(ctx, id)
 	if errors.Is(err, storage.ErrNotFound) || err == nil && !user.IsActive {
 		return errNoPerson

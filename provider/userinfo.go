@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
@@ -50,8 +51,21 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		p.bearerError(c, answer{http.StatusForbidden, "insufficient_scope", "The access token was not granted the scope openid by a person."})
 		return nil
 	}
-	p.writeJSON(c, http.StatusOK, userClaims(user, access.Scope))
+	held, err := p.rightsSaidBy(c.Request.Context(), user.ID, access.Scope)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.writeJSON(c, http.StatusOK, userClaims(user, access.Scope, held))
 	return nil
+}
+
+// rightsSaidBy looks up what somebody is and may do now, where a token with some scopes says of it; else it is nil.
+func (p *Provider) rightsSaidBy(ctx context.Context, person uuid.UUID, scopes []string) (*rights, error) {
+	if !slices.Contains(scopes, scopeRoles) && !slices.Contains(scopes, scopePermissions) {
+		return nil, nil //nolint:nilnil // it says nothing of it
+	}
+	return p.rightsOf(ctx, person)
 }
 
 // personOf finds a live access token and the person it is about; nil for one that a client holds for itself.

@@ -72,6 +72,7 @@ func New(house *House) (*Server, error) {
 	s := &Server{house: house, host: host, https: https, health: &health{db: house.DB}, pages: pages}
 	s.provider = provider.New(provider.Deps{
 		DB: house.DB, Keys: house.Keys, Keyring: house.Keyring, Pages: pages, Sessions: sessions, People: house.People, Log: house.Log,
+		Management: house.Operators.Addresses().Management(),
 		Assertions: keys.NewAssertionVerifier(house.DB, outbound.New(house.Outbound)),
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Tokens.CodeLifetime, Access: cfg.Tokens.AccessLifetime, AccessJWT: cfg.Tokens.AccessJWTLifetime,

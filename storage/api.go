@@ -125,6 +125,23 @@ func (db *DB) readAPIs(ctx context.Context, deed, condition string, value any, l
 	return apis, err
 }
 
+// NamedScope is a scope, and the API that it is of.
+type NamedScope struct {
+	Identifier, API   string
+	Name, Description string
+}
+
+// ScopesNamed returns the scopes of all APIs that have one of the names, by name and API.
+func (db *DB) ScopesNamed(ctx context.Context, names []string) ([]NamedScope, error) {
+	var scopes []NamedScope
+	err := db.scoped(ctx, reading, "read scopes by name", func(q *query) error {
+		scopes = nil
+		return q.of(&API{}).Select("apis.identifier, apis.name AS api, s.name, s.description").Joins("JOIN api_scopes s ON s.api_id = apis.id").
+			Where("s.name IN ?", append([]string{""}, names...)).Order("s.name, apis.name, apis.identifier").Limit(limited(1000)).Scan(&scopes).Error
+	})
+	return scopes, err
+}
+
 // CountAPIs returns how many APIs the organization has.
 func (db *DB) CountAPIs(ctx context.Context) (n int, err error) {
 	err = db.scoped(ctx, reading, "count APIs", func(q *query) error {

@@ -362,6 +362,9 @@ var trespasses = map[string]trespass{
 	"ListAPIs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListAPIs(ctx, "", 0))
 	},
+	"ScopesNamed": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.ScopesNamed(ctx, []string{"read", "write"}))
+	},
 	"CountAPIs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return db.CountAPIs(ctx)
 	},
@@ -613,11 +616,11 @@ var trespasses = map[string]trespass{
 	"ListAudit": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListAudit(ctx, storage.AuditFilter{}))
 	},
-	"VerifyAudit": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
 	"AuditChain": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		chain, err := db.AuditChain(ctx)
 		return count(err == nil && chain.Last.OrgID == f.user.OrgID), err
 	},
+	"VerifyAudit": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
 		report, err := db.VerifyAudit(ctx, storage.AuditVerification{})
 		if err != nil {
 			return 0, err
@@ -768,7 +771,7 @@ var unharmed = []string{
 	"Take", "GiveBack", "TakeTurn", "Forgive", "DevicesOf", "DistrustDevices", "MoveDevices", "ForgetDevices",
 	"OtherOwner", "ApplicationsOfUser", "AuditOfUser",
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
-	"RightsOf", "ListAPIs", "CountAPIs",
+	"RightsOf", "ListAPIs", "ScopesNamed", "CountAPIs",
 	"DeleteLogo", "ListHosts", "CountPasskeys",
 	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince",
 }
@@ -800,8 +803,8 @@ var asksEverywhere = map[string]string{
 	"ClaimResetRequests":       "a job",
 	"CheckMasterKey":           "the installation has one master key",
 	"CheckpointAudits":         "a job",
-	"purge":                    "a job",
 	"PurgeAudit":               "of an organization that was deleted",
+	"purge":                    "a job",
 	"forgetAnswers":            "a job",
 	"ClaimMail":                "a job delivers the mail of all",
 	"MailDelivered":            "as above",

@@ -40,11 +40,13 @@ func (p SignInPage) failed() bool {
 	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != "" || p.Passkey.Problem != ""
 }
 
-// Scope is a line of the consent page: a description where the scope is one that everybody knows, else its name.
+// Scope is a line of the consent page: a description where there is one, else the name of the scope.
 type Scope struct {
 	Name string
-	// Text and Detail are ids of texts, empty for a scope that only the application can explain.
+	// Text and Detail are ids of texts, empty for a scope that we have no words for.
 	Text, Detail string
+	// API is the name of the API that has the scope, and Description what the organization says of it; either may be empty.
+	API, Description string
 }
 
 // ConsentPage is the data of page "consent".
@@ -81,7 +83,11 @@ var loginKinds = map[string]kind{
 	"consent": {leaves: true, samples: []Page{
 		ConsentPage{
 			Action: "/consent?interaction=x", CSRF: "t", App: sampleApp, UserName: "alice", Destination: "app.example",
-			Scopes: []Scope{{"openid", "scope.openid", "scope.openid.detail"}, {"address", "scope.address", ""}, {Name: "read"}},
+			Scopes: []Scope{
+				{Name: "openid", Text: "scope.openid", Detail: "scope.openid.detail"}, {Name: "address", Text: "scope.address"}, {Name: "read"},
+				{Name: "orders:read", API: "Orders", Description: "See what you have ordered"}, {Name: "orders:write", API: sampleHostile},
+				{Name: sampleLong, API: sampleLong, Description: sampleHostile},
+			},
 		},
 		ConsentPage{App: AppCard{Name: sampleHostile}, Unverified: true},
 	}},

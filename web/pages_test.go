@@ -22,6 +22,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/keizer-auth/keizer/internal/messages"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/requestid"
 	"github.com/keizer-auth/keizer/internal/tenant"
 )
@@ -547,11 +548,25 @@ func TestEveryTextIsThereAndIsUsed(t *testing.T) {
 			}
 		}
 	}
+	// Of the product's own permissions each is described on the page on which a token for it is asked for.
+	for _, scope := range Scopes(permissionNames(), nil) {
+		if !english.Has(scope.Text) {
+			t.Errorf("nothing says what %s is for", scope.Name)
+		}
+		used[scope.Text] = true
+	}
 	for _, id := range english.IDs() {
 		if !used[id] {
 			t.Errorf("the text %q is used nowhere", id)
 		}
 	}
+}
+
+func permissionNames() (names []string) {
+	for _, p := range permission.All() {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 func TestANameIsShownOnOneLineAndCannotTurnTheTextAround(t *testing.T) {

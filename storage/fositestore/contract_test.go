@@ -588,19 +588,20 @@ func TestABurntCodeIsUsedAndWrittenDown(t *testing.T) {
 func TestAnAccessTokenMayBeNarrowedAndTheGrantIsNot(t *testing.T) {
 	each(t, func(s *scene) {
 		ctx, unit := s.begin()
-		unit.NarrowTo([]string{otherAPI})
+		unit.NarrowTo([]string{otherAPI}, []string{"openid"})
 		code, issued := s.code(time.Minute), fresh()
 		found, err := s.store.GetAuthorizeCodeSession(ctx, code, nil)
 		s.must(err)
-		if !slices.Equal(found.GetGrantedAudience(), fosite.Arguments{otherAPI}) {
-			s.t.Errorf("%v", found.GetGrantedAudience())
+		if !slices.Equal(found.GetGrantedAudience(), fosite.Arguments{otherAPI}) || !slices.Equal(found.GetGrantedScopes(), fosite.Arguments{"openid"}) {
+			s.t.Errorf("%v %v", found.GetGrantedAudience(), found.GetGrantedScopes())
 		}
 		s.must(s.store.InvalidateAuthorizeCodeSession(ctx, code))
 		s.issue(ctx, found, issued)
 		s.must(unit.Commit(ctx, nil))
 		token, grant, err := s.db.AccessToken(s.ctx, issued.access)
-		if err != nil || !slices.Equal(token.Audience, []string{otherAPI}) || !slices.Equal(grant.Audience, []string{api, otherAPI}) {
-			s.t.Errorf("token for %v of a grant for %v, %v", token.Audience, grant.Audience, err)
+		if err != nil || !slices.Equal(token.Audience, []string{otherAPI}) || !slices.Equal(grant.Audience, []string{api, otherAPI}) ||
+			!slices.Equal(token.Scope, []string{"openid"}) || !slices.Equal(grant.Scope, []string{"openid", "offline_access"}) {
+			s.t.Errorf("token for %v at %v of a grant for %v at %v, %v", token.Scope, token.Audience, grant.Scope, grant.Audience, err)
 		}
 	})
 }

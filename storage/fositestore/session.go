@@ -35,6 +35,15 @@ func decodeFacts(b []byte) (Facts, error) {
 	return f, err
 }
 
+// Rights are what somebody is and may do in the organization, by the names of roles and permissions. What is not said is nil; that
+// there is none is said with an empty list.
+type Rights struct {
+	Roles       []string `json:"roles,omitzero"`
+	Permissions []string `json:"permissions,omitzero"`
+	// Entitlements are the permissions under the name that RFC 9068 §2.2.3.1 has for them.
+	Entitlements []string `json:"entitlements,omitzero"`
+}
+
 // Session implements fosite.Session. It lives for one request: only its Facts are ever stored.
 type Session struct {
 	Facts Facts
@@ -42,6 +51,8 @@ type Session struct {
 	Subject string
 	// GrantEnds is the absolute end of the grant, which no refresh can move. Zero where there is none.
 	GrantEnds time.Time
+	// Rights are what the access token says of the person's. They are looked up for each, and never stored.
+	Rights Rights
 	// GrantBegan is when the grant was made that is refreshed. Zero in every other request.
 	GrantBegan time.Time
 

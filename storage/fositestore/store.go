@@ -140,6 +140,9 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, digest string, _ fo
 	if len(unit.narrowed) > 0 {
 		request.GrantedAudience = unit.narrowed
 	}
+	if unit.scope != nil {
+		request.GrantedScope = unit.scope
+	}
 	if code.UsedAt != nil {
 		return request, fosite.ErrInvalidatedAuthorizeCode
 	}
@@ -274,7 +277,14 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, digest string, _ fos
 	session.SetExpiresAt(fosite.RefreshToken, row.ExpiresAt)
 	// What the client may no longer ask for, it no longer gets, although it was granted once.
 	scope := intersect(grant.Scope, client.Scopes)
-	audience := intersect(current(ctx, grant.Audience), client.GetAudience())
+	granted := current(ctx, grant.Audience)
+	audience := intersect(granted, client.GetAudience())
+	if len(audience) < len(granted) && unit.Reach != nil {
+		if unit.Reached, err = unit.Reach(ctx, client, granted); err != nil {
+			return nil, err
+		}
+		audience = intersect(granted, append(unit.Reached, client.GetAudience()...))
+	}
 	request := &fosite.Request{
 		ID:                grant.ID.String(),
 		RequestedAt:       grant.CreatedAt,

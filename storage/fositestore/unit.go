@@ -20,6 +20,10 @@ type Unit struct {
 	Client *Client
 	// Address is where the request came from, for the audit.
 	Address string
+	// Reached are resources that the client may have tokens for in this request, besides those that its registration names. Reach
+	// tells which of a grant's are, once that is read; without it none is.
+	Reached []string
+	Reach   func(ctx context.Context, client *Client, resources []string) ([]string, error)
 
 	code *storage.Code // read once: fosite asks for it three times
 
@@ -33,6 +37,7 @@ type Unit struct {
 	presented    *storage.RefreshToken // the refresh token of this request
 	replayed     bool
 	narrowed     []string // of the code's audience, what the access token is for
+	scope        []string // of the code's scope, what the access token is given; nil is all
 	replayWindow time.Duration
 
 	fault error // of ending a family
@@ -67,8 +72,17 @@ func (u *Unit) AllowReplay(window time.Duration) { u.replayWindow = window }
 // KeepsAnswer reports whether the answer of this request is to be stored for being given again.
 func (u *Unit) KeepsAnswer() bool { return u.spendRefresh != "" && u.replayWindow > 0 }
 
-// NarrowTo limits the access token of a code to some of the granted audience (RFC 8707 §2.2). The grant keeps it all.
-func (u *Unit) NarrowTo(audience []string) { u.narrowed = audience }
+// NarrowTo limits the access token of a code to some of the granted audience (RFC 8707 §2.2) and scope. The grant keeps it all.
+func (u *Unit) NarrowTo(audience, scope []string) { u.narrowed, u.scope = audience, scope }
+
+// ReachedBy returns what a request may have tokens for besides what its client's registration names.
+func ReachedBy(ctx context.Context) []string {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return nil
+	}
+	return unit.Reached
+}
 
 // Replayed returns the sealed answer of the exchange that spent this request's refresh token, when that exchange was so
 // recent, and the client the same, that it is to be answered again.
