@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
@@ -65,8 +66,8 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 	if address == user.Email {
 		return &Invalid{"email", "account.email.same"}
 	}
-	if decided := org.Decided(); !mayHave(decided, canonical) && (user.EmailCanonical == nil || mayHave(decided, *user.EmailCanonical)) {
-		return &Invalid{"email", "account.email.domain"} // who was invited from elsewhere may stay elsewhere
+	if !mayMove(org.Decided(), user, canonical) {
+		return &Invalid{"email", "account.email.domain"}
 	}
 	for _, taken := range []struct {
 		limit   throttle.Limit
@@ -109,6 +110,11 @@ func (p *People) ChangeEmail(ctx context.Context, who visitor.Visitor, userID uu
 		return fmt.Errorf("change e-mail address: %w", err)
 	}
 	return nil
+}
+
+// mayMove reports whether a person may have another address, in its canonical form. Who was invited from elsewhere may stay elsewhere.
+func mayMove(decided *settings.Settings, user *storage.User, canonical string) bool {
+	return mayHave(decided, canonical) || user.EmailCanonical != nil && !mayHave(decided, *user.EmailCanonical)
 }
 
 // askNewAddress sends the link by which an address becomes the person's.
@@ -211,6 +217,9 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 	var change *EmailChange
 	err = p.spendEmail(ctx, who, token, storage.EmailChange, func(ctx context.Context, user *storage.User, opened *EmailChange) error {
 		change = opened
+		if canonical, err := identity.Email(change.To); err != nil || !mayMove(org.Decided(), user, canonical) {
+			return ErrDeadLink // the organization has changed its mind since
+		}
 		if err := p.db.ChangeEmail(ctx, user.ID, change.From, change.To); err != nil {
 			return err
 		}

@@ -86,6 +86,31 @@ func TestAChangeOfAddressDoesNotTellWhoExists(t *testing.T) {
 	letter(t, house, "bob@example.com", mail.PasswordReset)
 }
 
+// S-224: an organization that has come to let in only addresses of its own lets nobody out to another by a link from before.
+func TestAnAddressIsOfADomainThatIsLetInWhenItIsConfirmed(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org, who := house.In("default"), visitorOf("203.0.113.6")
+	user := house.User(org, "alice")
+	for _, to := range []string{"alice@elsewhere.example", "alice2@example.com"} {
+		if err := house.People.ChangeEmail(org, who, user.ID, to); err != nil {
+			t.Fatal(err)
+		}
+		token := tokenOf(t, house, to, mail.ConfirmEmail)
+		org = decided(t, house, "default", "sign_up.domains", "example.com")
+		_, err := house.People.ConfirmEmail(org, who, token)
+		if want := to == "alice2@example.com"; (err == nil) != want || !want && !errors.Is(err, people.ErrDeadLink) {
+			t.Errorf("%s: %v", to, err)
+		}
+		if err := house.People.ChangeEmail(org, who, user.ID, "alice@elsewhere.example"); people.Problems(err)["email"] != "account.email.domain" {
+			t.Errorf("a domain that is not let in: %v", err)
+		}
+	}
+	if now, err := house.DB.User(org, user.ID); err != nil || now.Email != "alice2@example.com" {
+		t.Errorf("%v %s", err, now.Email)
+	}
+}
+
 // S-208: whoever has asked for another address with a session that was stolen does not get it once its owner has changed the
 // password.
 func TestANewPasswordEndsAChangeOfAddressThatWaits(t *testing.T) {

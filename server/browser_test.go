@@ -25,6 +25,8 @@ func TestInARealBrowser(t *testing.T) {
 		"an organization's pages look like it":                         anOrganizationsPagesLookLikeIt,
 		"whoever chooses a language goes on in it":                     whoeverChoosesALanguageGoesOnInIt,
 		"a person looks after an account":                              aPersonLooksAfterAnAccount,
+		"a person signs up, forgets the password and comes back":       aPersonSignsUpForgetsThePasswordAndComesBack,
+		"a letter is opened elsewhere, and a guest is invited":         aLetterIsOpenedElsewhereAndAGuestIsInvited,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,

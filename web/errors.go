@@ -103,7 +103,7 @@ func (p *Pages) Error(c *gin.Context, e *Error) {
 		return
 	}
 	if e.RetryAfter > 0 {
-		c.Header("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second)/time.Second)))
+		c.Header("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second))) // whole seconds, and never before there is room
 	}
 	page := ErrorPage{Heading: e.Title, Code: e.Code, Message: e.Message, BackTo: e.BackTo, Again: e.Again}
 	if err := p.Render(c, e.Status, "error", page); err != nil {

@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -29,6 +31,8 @@ func TestEveryErrorEndsAsAPageThatSaysNothingItShouldNot(t *testing.T) {
 		{"an outage", fmt.Errorf("read: %w", errors.Join(storage.ErrUnavailable, errors.New(canary))), 503, "cannot answer right now", "2"},
 		{"a deadline", fmt.Errorf("%s: %w", canary, context.DeadlineExceeded), 503, "cannot answer right now", "2"},
 		{"a crowd", fmt.Errorf("%s: %w", canary, password.ErrBusy), 503, "Many people are signing in", "2"},
+		{"a limit", fmt.Errorf("%s: %w", canary, &throttle.Exceeded{Name: "canary", RetryAfter: 71*time.Second + time.Millisecond}), 429, "tried too often", "72"},
+		{"a limit that is just about to end", &throttle.Exceeded{Name: "canary"}, 429, "tried too often", "1"},
 		{"too much", fmt.Errorf("%s: %w", canary, &http.MaxBytesError{Limit: 1}), 413, "too large", ""},
 		{"a page", fmt.Errorf("%s: %w", canary, &Error{Status: 400, Code: "invalid_request", Message: "A sentence.", Cause: errors.New(canary)}), 400, "A sentence.", ""},
 		{"a page with a known text", &Error{Status: 403, Message: "error.foreign", Cause: errors.New(canary)}, 403, "started in another browser", ""},
