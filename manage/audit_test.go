@@ -3,6 +3,7 @@ package manage_test
 import (
 	"bytes"
 	"context"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
@@ -87,6 +89,83 @@ func TestAnExportedAuditIsVerifiedWithTheMasterKeyAlone(t *testing.T) {
 		}
 		if _, _, err := manage.VerifyAuditFile(storagetest.Keyring(), strings.NewReader(some)); err == nil {
 			t.Error("an export that leaves events out is verified")
+		}
+	})
+}
+
+// The audit tells what was before and after, and nothing that is secret.
+func TestTheAuditTellsWhatWasBeforeAndAfter(t *testing.T) {
+	each(t, func(t *testing.T, o, _ replica) {
+		ctx := o.organization(t, "acme")
+		alice, err := o.CreateUser(ctx, manage.NewUser{Username: "alice", Email: "alice@example.com", Password: goodPassword, Roles: []string{"auditor"}})
+		must(t, err)
+		client, made, err := o.CreateClient(ctx, manage.ClientSpec{Name: "App", RedirectURIs: []string{"https://rp.example/cb"}, Scope: "openid"})
+		must(t, err)
+		for _, c := range []struct {
+			deed          func() error
+			action        string
+			before, after map[string]any
+		}{
+			{
+				func() error {
+					_, err := o.UpdateUser(ctx, alice.ID, manage.UserPatch{
+						Email: ptr("alice@example.org"), Username: ptr(""), FullName: ptr("Alice Doe"), Metadata: &map[string]any{"note": "metadata-canary", "team": "blue"},
+					})
+					return err
+				}, "user.updated",
+				map[string]any{"email": "alice@example.com", "username": "alice", "name": nil}, map[string]any{"email": "alice@example.org", "username": nil, "name": "Alice Doe"},
+			},
+			{
+				func() error { _, err := o.UpdateUser(ctx, alice.ID, manage.UserPatch{Verified: ptr(true)}); return err }, "user.updated",
+				map[string]any{"verified": false}, map[string]any{"verified": true},
+			},
+			{func() error { _, err := o.DisableUser(ctx, alice.ID); return err }, "user.disabled", map[string]any{"active": true}, map[string]any{"active": false}},
+			{func() error { _, err := o.EnableUser(ctx, alice.ID); return err }, "user.enabled", map[string]any{"active": false}, map[string]any{"active": true}},
+			{
+				func() error { return o.DeleteUser(ctx, alice.ID) }, "user.deleted",
+				map[string]any{"active": true, "roles": []any{"auditor"}}, nil,
+			},
+			{
+				func() error {
+					_, _, err := o.UpdateClient(ctx, client.ClientID, manage.ClientPatch{
+						Name: ptr("Application"), Scope: ptr("openid email"), Disabled: ptr(true), RedirectURIs: &[]string{"https://rp.example/cb", "https://rp.example/2"},
+					})
+					return err
+				}, "client.updated",
+				map[string]any{"client_name": "App", "scope": "openid", "disabled": false, "redirect_uris": []any{"https://rp.example/cb"}},
+				map[string]any{"client_name": "Application", "scope": "openid email", "disabled": true, "redirect_uris": []any{"https://rp.example/cb", "https://rp.example/2"}},
+			},
+		} {
+			must(t, c.deed())
+			events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 1})
+			must(t, err)
+			before, _ := events[0].Details["before"].(map[string]any)
+			after, _ := events[0].Details["after"].(map[string]any)
+			if events[0].Action != c.action || !reflect.DeepEqual(before, c.before) || !reflect.DeepEqual(after, c.after) {
+				t.Errorf("%s: %s %v", c.action, events[0].Action, events[0].Details)
+			}
+		}
+		rotated, err := o.RotateClientSecret(ctx, client.ClientID, time.Hour)
+		must(t, err)
+		must(t, o.DeleteClient(ctx, client.ClientID))
+		events, err := o.db.ListAudit(ctx, storage.AuditFilter{})
+		must(t, err)
+		text := ""
+		for _, event := range events {
+			if event.Action == "client.deleted" && event.Details["after"] != nil || event.Action == "client.created" && event.Details["before"] != nil {
+				t.Errorf("%+v", event)
+			}
+			if event.RawDetails != nil {
+				text += *event.RawDetails
+			}
+		}
+		for _, canary := range []string{made.Reveal(), rotated.Reveal(), secret.Digest(made.Reveal()), "metadata-canary", goodPassword, "argon2"} {
+			if strings.Contains(text, canary) {
+				t.Errorf("%s stands in the audit", canary)
+			}
+		}
+		if !strings.Contains(text, `"metadata":["note","team"]`) {
+			t.Errorf("of the metadata there are no names: %s", text)
 		}
 	})
 }

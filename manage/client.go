@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		if err := o.db.CreateClient(ctx, &row); err != nil {
 			return err
 		}
-		if err := o.audit(ctx, "client.created", clientID, map[string]any{"client_name": spec.Name}); err != nil {
+		if err := o.audit(ctx, "client.created", clientID, map[string]any{"before": nil, "after": clientState(client)}); err != nil {
 			return err
 		}
 		*client = row
@@ -201,7 +202,7 @@ func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch Cli
 		spec.apply(client)
 		set(&client.Disabled, patch.Disabled)
 		made = giveSecret(client)
-		return map[string]any{"client_name": client.Name, "disabled": client.Disabled}, nil
+		return nil, nil
 	})
 	if err != nil {
 		return nil, "", during("update client", err)
@@ -209,9 +210,23 @@ func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch Cli
 	return client, made, nil
 }
 
+// clientState is what the audit tells of a client: what was registered, of its keys only which they are, and of its secrets nothing.
+func clientState(client *storage.Client) map[string]any {
+	state := make(map[string]any)
+	text, err := json.Marshal(SpecOf(client))
+	if err != nil || json.Unmarshal(text, &state) != nil {
+		state["client_name"] = client.Name // cannot be: all of it came from JSON
+	}
+	if client.JWKS != nil {
+		state["jwks"] = secret.Digest(*client.JWKS)
+	}
+	state["disabled"] = client.Disabled
+	return state
+}
+
 // changeClient reads a client, lets change decide, and writes it, again if somebody else wrote it in between.
 func (o *Operators) changeClient(
-	ctx context.Context, clientID, action string, change func(*storage.Client) (details map[string]any, err error),
+	ctx context.Context, clientID, action string, change func(*storage.Client) (facts map[string]any, err error),
 ) (client *storage.Client, err error) {
 	for range retries {
 		err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
@@ -221,10 +236,16 @@ func (o *Operators) changeClient(
 			if err := mayRegister(ctx, client.Scopes); err != nil {
 				return err
 			}
-			details, err := change(client)
+			before := clientState(client)
+			facts, err := change(client)
 			if err != nil {
 				return err
 			}
+			details := storage.Changes(before, clientState(client))
+			if details == nil {
+				details = make(map[string]any)
+			}
+			maps.Copy(details, facts)
 			if err := mayRegister(ctx, client.Scopes); err != nil {
 				return err
 			}
@@ -283,7 +304,7 @@ func (o *Operators) DeleteClient(ctx context.Context, clientID string) error {
 		if err := o.db.DeleteClient(ctx, clientID); err != nil {
 			return err
 		}
-		return o.audit(ctx, "client.deleted", clientID, nil)
+		return o.audit(ctx, "client.deleted", clientID, map[string]any{"before": clientState(client), "after": nil})
 	})
 	if err != nil {
 		return during("delete client", err)

@@ -323,7 +323,8 @@ func (o *Operators) SetIssuerHost(ctx context.Context, to IssuerChange) (org *st
 		after := o.issuerOf(org, to.Host)
 		o.log.InfoContext(ctx, "the issuer of an organization is going to change", "organization", org.Slug, "before", before, "after", after, "from", from)
 		return true, o.audit(ctx, "organization.issuer_planned", org.Slug, map[string]any{
-			"before": map[string]any{"issuer": before}, "after": map[string]any{"issuer": after}, "from": from.Format(time.RFC3339), "unannounced": from.Sub(now) < notice-dawdle,
+			"before": map[string]any{"issuer": before}, "after": map[string]any{"issuer": after},
+			"from": from.Format(time.RFC3339), "unannounced": from.Sub(now) < notice-dawdle,
 		})
 	})
 	if err != nil {

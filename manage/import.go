@@ -551,6 +551,7 @@ func (i *importing) update(ctx context.Context, p *plan) error {
 	if err := o.mayActOn(ctx, p.user.ID); err != nil {
 		return err
 	}
+	before := *user
 	var changed []string
 	if active := p.record.Active; active != nil && *active != user.IsActive {
 		err := o.setActive(ctx, user, *active)
@@ -573,15 +574,25 @@ func (i *importing) update(ctx context.Context, p *plan) error {
 		}
 		changed = append(changed, "password")
 	}
+	held, err := o.roleNames(ctx, user.ID)
+	if err != nil {
+		return err
+	}
 	if err := i.grant(ctx, user.ID, p.missing); err != nil {
 		return err
 	}
 	if len(p.missing) > 0 {
 		changed = append(changed, "roles")
 	}
-	before := user.Email
 	changed = append(changed, p.patch().to(user)...)
-	return o.writeUser(ctx, user, before, changed, map[string]any{"imported": true})
+	was, is := before.Audited(), user.Audited()
+	was["roles"], is["roles"] = held, slices.Sorted(slices.Values(slices.Concat(held, p.missing)))
+	details := storage.Changes(was, is)
+	if details == nil { // such as a password alone
+		details = make(map[string]any)
+	}
+	details["imported"] = true
+	return o.writeUser(ctx, &before, user, changed, details)
 }
 
 func (i *importing) grant(ctx context.Context, user uuid.UUID, names []string) error {

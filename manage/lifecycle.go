@@ -35,16 +35,13 @@ func (o *Operators) suspend(ctx context.Context, slug string, suspended bool, ac
 		if err != nil {
 			return err
 		}
-		return o.audit(within(ctx, org), action, slug, map[string]any{"suspended_at": change(timeOrNil(before), timeOrNil(org.SuspendedAt))})
+		return o.audit(within(ctx, org), action, slug, storage.Changes(
+			map[string]any{"suspended_at": timeOrNil(before)}, map[string]any{"suspended_at": timeOrNil(org.SuspendedAt)}))
 	})
 	if err != nil {
 		return nil, during(action, err)
 	}
 	return org, nil
-}
-
-func change(before, after any) map[string]any {
-	return map[string]any{"before": before, "after": after}
 }
 
 func timeOrNil(at *time.Time) any {

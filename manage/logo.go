@@ -67,6 +67,10 @@ func (o *Operators) brand(ctx context.Context, digest, action string, deed func(
 			if err != nil {
 				return err
 			}
+			before, err := settings.Parse(org.Settings)
+			if err != nil {
+				return err
+			}
 			if org.Settings, _, err = patch.Apply(org.Settings); err != nil {
 				return err
 			}
@@ -76,7 +80,7 @@ func (o *Operators) brand(ctx context.Context, digest, action string, deed func(
 			if err := o.db.UpdateOrganization(ctx, org); err != nil {
 				return err
 			}
-			return o.audit(ctx, action, org.Slug, map[string]any{"digest": digest})
+			return o.audit(ctx, action, org.Slug, storage.Changes(map[string]any{"digest": before.Branding.Logo}, map[string]any{"digest": digest}))
 		})
 		if !errors.Is(err, storage.ErrConflict) {
 			break

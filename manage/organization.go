@@ -112,7 +112,7 @@ func (o *Operators) UpdateOrganization(ctx context.Context, slug string, patch O
 			if err := o.db.UpdateOrganization(ctx, org); err != nil {
 				return err
 			}
-			return o.audit(within(ctx, org), "organization.updated", slug, changed)
+			return o.audit(within(ctx, org), "organization.updated", slug, beforeAndAfter(changed))
 		})
 		if !errors.Is(err, storage.ErrConflict) {
 			break
@@ -122,6 +122,17 @@ func (o *Operators) UpdateOrganization(ctx context.Context, slug string, patch O
 		return nil, during("update organization", err)
 	}
 	return org, nil
+}
+
+// beforeAndAfter makes of changes by the name of what was changed what the audit tells of all deeds: what was before, and what is after.
+func beforeAndAfter(changed map[string]any) map[string]any {
+	before, after := make(map[string]any), make(map[string]any)
+	for name, one := range changed {
+		if one, ok := one.(map[string]any); ok {
+			before[name], after[name] = one["before"], one["after"]
+		}
+	}
+	return map[string]any{"before": before, "after": after}
 }
 
 // patchOrganization writes a patch into a row and returns what it changes, with what was before.

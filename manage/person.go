@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -123,12 +124,12 @@ func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatc
 		if err := o.mayActOn(ctx, id); err != nil {
 			return err
 		}
-		before := user.Email
+		before := *user
 		changed := patch.to(user)
 		if len(changed) == 0 {
 			return nil
 		}
-		return o.writeUser(ctx, user, before, changed, nil)
+		return o.writeUser(ctx, &before, user, changed, storage.Changes(before.Audited(), user.Audited()))
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, o.whichOther(ctx, id, patch)
@@ -139,8 +140,8 @@ func (o *Operators) UpdateUser(ctx context.Context, id uuid.UUID, patch UserPatc
 	return user, nil
 }
 
-// writeUser is the part of the deed that is done in the transaction. before is the address that the person has had.
-func (o *Operators) writeUser(ctx context.Context, user *storage.User, before string, changed []string, details map[string]any) error {
+// writeUser is the part of the deed that is done in the transaction.
+func (o *Operators) writeUser(ctx context.Context, before, user *storage.User, changed []string, details map[string]any) error {
 	if err := o.db.UpdateUser(ctx, user); err != nil {
 		return err
 	}
@@ -148,15 +149,31 @@ func (o *Operators) writeUser(ctx context.Context, user *storage.User, before st
 		if err := o.db.EndVerificationTokensOfUser(ctx, user.ID); err != nil {
 			return err
 		}
-		if err := o.tellMoved(ctx, user, before); err != nil {
+		if err := o.tellMoved(ctx, user, before.Email); err != nil {
 			return err
 		}
 	}
 	all := map[string]any{"changed": changed}
-	for name, value := range details {
-		all[name] = value
+	maps.Copy(all, details)
+	if slices.Contains(changed, "metadata") {
+		all["metadata"] = differing(before.Metadata, user.Metadata)
 	}
 	return o.audit(ctx, "user.updated", user.ID.String(), all)
+}
+
+// differing are the names of the members in which two objects differ.
+func differing(before, after map[string]any) []string {
+	names := make(map[string]bool)
+	for name, value := range before {
+		names[name] = !sameJSON(map[string]any{name: value}, map[string]any{name: after[name]})
+	}
+	for name, value := range after {
+		if _, ok := before[name]; !ok {
+			names[name] = value != nil
+		}
+	}
+	maps.DeleteFunc(names, func(_ string, differs bool) bool { return !differs })
+	return slices.Sorted(maps.Keys(names))
 }
 
 // tellMoved tells both addresses that one has taken the place of the other (S-209): whoever has talked an operator into it does not go
@@ -218,7 +235,7 @@ func (o *Operators) switchUser(ctx context.Context, id uuid.UUID, on bool) (*sto
 		if err := o.setActive(ctx, user, on); err != nil {
 			return err
 		}
-		return o.audit(ctx, action, id.String(), nil)
+		return o.audit(ctx, action, id.String(), storage.Changes(map[string]any{"active": !on}, map[string]any{"active": on}))
 	})
 	if err != nil {
 		return nil, during(deed, err)
@@ -255,15 +272,32 @@ func (o *Operators) DeleteUser(ctx context.Context, id uuid.UUID) error {
 		if err := o.keepOwner(ctx, user); err != nil {
 			return err
 		}
+		held, err := o.roleNames(ctx, id)
+		if err != nil {
+			return err
+		}
 		if err := o.db.DeleteUser(ctx, id); err != nil {
 			return err
 		}
-		return o.audit(ctx, "user.deleted", id.String(), nil)
+		// What they could do, and not who they were: that is gone.
+		before := map[string]any{"active": user.IsActive, "roles": held}
+		return o.audit(ctx, "user.deleted", id.String(), map[string]any{"before": before, "after": nil})
 	})
 	if err != nil {
 		return during("delete user", err)
 	}
 	return nil
+}
+
+// roleNames are the names of somebody's roles, in their order.
+func (o *Operators) roleNames(ctx context.Context, userID uuid.UUID) ([]string, error) {
+	roles, err := o.db.RolesOf(ctx, userID)
+	names := make([]string, len(roles))
+	for i, role := range roles {
+		names[i] = role.Name
+	}
+	slices.Sort(names)
+	return names, err
 }
 
 // ResetFactors takes from a person whatever they prove who they are with besides a password, for one who has lost it, and signs

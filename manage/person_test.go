@@ -326,9 +326,10 @@ func TestAnOrganizationIsChangedAndTheChangeWrittenDown(t *testing.T) {
 		}
 		events, err := o.db.ListAudit(ctx, storage.AuditFilter{Limit: 1})
 		must(t, err)
-		mode, _ := events[0].Details["sign_up.mode"].(map[string]any)
-		name, _ := events[0].Details["name"].(map[string]any)
-		if events[0].Action != "organization.updated" || mode["before"] != "invitation" || mode["after"] != "open" || name["before"] != "ACME" || len(events[0].Details) != 4 {
+		before, _ := events[0].Details["before"].(map[string]any)
+		after, _ := events[0].Details["after"].(map[string]any)
+		if events[0].Action != "organization.updated" || before["sign_up.mode"] != "invitation" || after["sign_up.mode"] != "open" ||
+			before["name"] != "ACME" || after["name"] != "Acme Inc." || len(before) != 4 || len(after) != 4 {
 			t.Errorf("%+v", events[0])
 		}
 		if _, err := o.UpdateOrganization(ctx, "acme", manage.OrganizationPatch{Settings: patch}); err != nil || len(o.audited(t, ctx)) != 2 {

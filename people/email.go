@@ -236,7 +236,7 @@ func (p *People) ConfirmEmail(ctx context.Context, who visitor.Visitor, token st
 				return err
 			}
 		}
-		return p.audit(ctx, who, byUser(user.ID), "user.email_changed", user.ID.String(), nil)
+		return p.audit(ctx, who, byUser(user.ID), "user.email_changed", user.ID.String(), emailMoved(change.From, change.To))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("confirm e-mail address: %w", err)
@@ -313,6 +313,11 @@ func (p *People) endUndoLinks(ctx context.Context, userID uuid.UUID, undone *Ema
 	return nil
 }
 
+// emailMoved is what the audit tells of an address that took the place of another.
+func emailMoved(from, to string) map[string]any {
+	return storage.Changes(map[string]any{"email": from}, map[string]any{"email": to})
+}
+
 // sameAddress reports whether two addresses are spellings of one.
 func sameAddress(a, b string) bool {
 	one, errOne := identity.Email(a)
@@ -354,7 +359,7 @@ func (p *People) UndoEmail(ctx context.Context, who visitor.Visitor, token strin
 		if err := p.post(ctx, user, letter); err != nil {
 			return err
 		}
-		return p.audit(ctx, who, byUser(user.ID), "user.email_change_undone", user.ID.String(), nil)
+		return p.audit(ctx, who, byUser(user.ID), "user.email_change_undone", user.ID.String(), emailMoved(user.Email, change.From))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("undo change of e-mail address: %w", err)

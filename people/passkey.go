@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
 
@@ -434,10 +435,20 @@ func (p *People) RenamePasskey(ctx context.Context, who visitor.Visitor, user *s
 		return &Invalid{Field: "name", Message: "factor.no_name"}
 	}
 	return p.db.InTx(ctx, func(ctx context.Context) error {
+		before, err := p.db.PasskeysOf(ctx, user.ID)
+		if err != nil {
+			return err
+		}
 		if err := p.db.RenamePasskey(ctx, user.ID, id, name); err != nil {
 			return err
 		}
-		return p.audit(ctx, who, byUser(user.ID), "passkey.renamed", id.String(), map[string]any{"name": name})
+		details := map[string]any{"name": name}
+		for _, key := range before {
+			if key.ID == id {
+				maps.Copy(details, storage.Changes(map[string]any{"name": key.Name}, map[string]any{"name": name}))
+			}
+		}
+		return p.audit(ctx, who, byUser(user.ID), "passkey.renamed", id.String(), details)
 	})
 }
 

@@ -202,6 +202,7 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 		if err != nil {
 			return err
 		}
+		before := user.Audited()
 		changed := wanted.into(user)
 		if len(changed) == 0 {
 			return nil
@@ -213,7 +214,9 @@ func (p *People) ChangeProfile(ctx context.Context, who visitor.Visitor, userID 
 		if err := p.db.UpdateProfile(ctx, user); err != nil {
 			return err
 		}
-		return p.audit(ctx, who, byUser(userID), "user.profile_changed", userID.String(), map[string]any{"fields": changed})
+		details := map[string]any{"changed": changed}
+		maps.Copy(details, storage.Changes(before, user.Audited()))
+		return p.audit(ctx, who, byUser(userID), "user.profile_changed", userID.String(), details)
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return &Invalid{"username", "account.profile.username_taken"}

@@ -192,7 +192,8 @@ func (p *People) verifyUser(ctx context.Context, who visitor.Visitor, row *stora
 		if err := p.db.VerifyUser(ctx, user.ID, data.Email); err != nil {
 			return err
 		}
-		return p.audit(ctx, who, byUser(user.ID), "user.email_verified", user.ID.String(), nil)
+		return p.audit(ctx, who, byUser(user.ID), "user.email_verified", user.ID.String(),
+			storage.Changes(map[string]any{"verified": user.IsVerified}, map[string]any{"verified": true}))
 	})
 	if err != nil {
 		return fmt.Errorf("verify an address: %w", dead(err))

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,39 @@ type AuditEvent struct {
 }
 
 func (AuditEvent) TableName() string { return "audit_events" }
+
+// Changes are the details of a deed that changed something: of what there was before and after, the members in which they differ. Nil is
+// that there is no such member.
+func Changes(before, after map[string]any) map[string]any {
+	was, is := make(map[string]any), make(map[string]any)
+	for name, value := range before {
+		if there, ok := after[name]; !ok || !reflect.DeepEqual(value, there) {
+			was[name] = value
+		}
+	}
+	for name, value := range after {
+		if there, ok := before[name]; !ok || !reflect.DeepEqual(value, there) {
+			is[name] = value
+		}
+	}
+	if len(was) == 0 && len(is) == 0 {
+		return nil
+	}
+	return map[string]any{"before": was, "after": is}
+}
+
+// Audited is what the audit tells of a person when it changes. What they say of themselves besides, and the metadata, is told by the
+// names of its members only: the audit keeps for ever what it is told.
+func (u *User) Audited() map[string]any {
+	return map[string]any{"email": u.Email, "username": deref(u.Username), "name": deref(u.FullName), "verified": u.IsVerified, "active": u.IsActive}
+}
+
+func deref(text *string) any {
+	if text == nil {
+		return nil
+	}
+	return *text
+}
 
 // AppendAudit adds an event to the audit of the organization. It is written when the transaction is committed, as the last thing
 // before that, so that nobody waits for the chain longer than they must; what cannot be written then rolls the deed back. The event

@@ -507,7 +507,7 @@ func TestEventsPassWhateverIsInThem(t *testing.T) {
 		ctx := storagetest.Org(t, db, "acme")
 		odd, none := "2001:DB8::1%eth0", "no address"
 		for _, event := range []storage.AuditEvent{
-			{Actor: "nul \x00 and \xff", Action: "line\nbreak", Target: "‮right to left", RequestID: "\x00"},
+			{Actor: "nul \x00 and \xff", Action: "line\nbreak", Target: "\u202eright to left", RequestID: "\x00"},
 			{Actor: "a", Action: "b", IPAddress: &odd, Details: map[string]any{}},
 			{Actor: "a", Action: "b", IPAddress: &none, Details: map[string]any{"nul \x00": "nul \x00", "bad \xff": []any{"\xff", nil, true}, "<&>": "<script>\u2028"}},
 			{Actor: "a", Action: "b", Details: map[string]any{

@@ -354,16 +354,8 @@ func (q *query) insertAudit(events []*AuditEvent) (statement string, args []any)
 			rows.WriteString(place(column))
 		}
 		rows.WriteString(")")
-		args = append(args, e.ID, e.OrgID, e.Actor, e.Action, e.Target, textOrNull(e.IPAddress), e.RequestID, textOrNull(e.RawDetails), e.CreatedAt,
+		args = append(args, e.ID, e.OrgID, e.Actor, e.Action, e.Target, deref(e.IPAddress), e.RequestID, deref(e.RawDetails), e.CreatedAt,
 			e.Sequence, e.MAC)
 	}
 	return rows.String(), args
-}
-
-// textOrNull is the column's value of a text that may not be there.
-func textOrNull(text *string) any {
-	if text == nil {
-		return nil
-	}
-	return *text
 }
