@@ -19,13 +19,14 @@ func (o *Operators) RevokeSession(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	err = o.db.InTx(ctx, func(ctx context.Context) error {
-		if _, err := o.db.PersonOfSession(ctx, id); err != nil {
+		person, err := o.db.PersonOfSession(ctx, id)
+		if err != nil {
 			return err
 		}
 		if err := o.db.EndSession(ctx, id, org.Decided().Sessions.EndTokens); err != nil {
 			return err
 		}
-		return o.audit(ctx, "session.ended", id.String(), nil)
+		return o.audit(ctx, "session.ended", id.String(), map[string]any{"user": person.String()})
 	})
 	if err != nil {
 		return fmt.Errorf("revoke session: %w", err)
