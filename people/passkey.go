@@ -284,7 +284,7 @@ func (p *People) tryPasskey(
 		}
 	}
 	if credential.Authenticator.CloneWarning {
-		if err := p.cloned(ctx, who, user, row); err != nil {
+		if err := p.cloned(ctx, who, user, row, opened); err != nil {
 			return nil, nil, err
 		}
 		return refused(user, errors.New("the count of the passkey has gone back"))
@@ -317,9 +317,12 @@ func keyMethods(backupEligible, verified bool) []string {
 }
 
 // cloned notes that there are two of a passkey: its count was less than it has been. It is not taken any more, and its owner is
-// told.
-func (p *People) cloned(ctx context.Context, who visitor.Visitor, user *storage.User, key *storage.Passkey) error {
+// told. An answer that was sent twice has counted already, and is errStale: of that, the passkey knows nothing.
+func (p *People) cloned(ctx context.Context, who visitor.Visitor, user *storage.User, key *storage.Passkey, answered *challenge) error {
 	return p.db.InTx(ctx, func(ctx context.Context) error {
+		if err := p.spend(ctx, answered); err != nil {
+			return err
+		}
 		err := p.db.MarkPasskeyCloned(ctx, key.ID)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil // somebody else saw it at the same time

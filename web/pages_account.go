@@ -1,6 +1,9 @@
 package web
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // PostForm is where a form goes, and the token that lets it.
 type PostForm struct{ Action, CSRF string }
@@ -25,6 +28,9 @@ var accountStops = []struct{ path, text string }{
 	{"/profile", "account.nav.profile"},
 	{"/email", "account.nav.email"},
 	{"/password", "account.nav.password"},
+	{"/passkeys", "account.nav.passkeys"},
+	{"/authenticator", "account.nav.authenticator"},
+	{"/recovery-codes", "account.nav.recovery_codes"},
 	{"/sessions", "account.nav.sessions"},
 	{"/applications", "account.nav.applications"},
 	{"/activity", "account.nav.activity"},
@@ -170,6 +176,87 @@ type AccountPasswordPage struct {
 
 func (AccountPasswordPage) title() string { return "title.account_password" }
 
+// AccountFactor is a passkey or an authenticator app of somebody.
+type AccountFactor struct {
+	ID, Name string
+	Added    Moment
+	// Used is when it was used last; nil is never.
+	Used *Moment
+	// Synced is true for a passkey that is kept on several devices; Cloned for one that is not accepted any more, since there may be a
+	// copy of it.
+	Synced, Cloned bool
+}
+
+// AccountPasskeysPage is the data of page "account_passkeys".
+type AccountPasskeysPage struct {
+	AccountFrame
+	Outcome
+	Rename, Remove PostForm
+	Passkeys       []AccountFactor
+	// Add asks for a new one, where browsers make any.
+	Add Ceremony
+}
+
+func (AccountPasskeysPage) title() string  { return "title.account_passkeys" }
+func (p AccountPasskeysPage) failed() bool { return p.Outcome.failed() || p.Add.Problem != "" }
+
+// AccountAuthenticatorPage is the data of page "account_authenticator".
+type AccountAuthenticatorPage struct {
+	AccountFrame
+	Outcome
+	Remove PostForm
+	Apps   []AccountFactor
+	// New is where another one is set up.
+	New string
+}
+
+func (AccountAuthenticatorPage) title() string { return "title.account_authenticator" }
+
+// AccountNewAuthenticatorPage is the data of page "account_new_authenticator".
+type AccountNewAuthenticatorPage struct {
+	AccountFrame
+	Outcome
+	Form   PostForm
+	NewApp AppSetup
+	// Name is what the field of its name holds, Back where there is none set up.
+	Name, Back string
+}
+
+func (AccountNewAuthenticatorPage) title() string { return "title.account_new_authenticator" }
+
+// AccountRecoveryCodesPage is the data of page "account_recovery_codes".
+type AccountRecoveryCodesPage struct {
+	AccountFrame
+	Outcome
+	// Left is how many were not used yet.
+	Left int
+	// Possible is true for whoever has a factor that they can stand in for, New where new ones are made.
+	Possible bool
+	New      string
+}
+
+func (AccountRecoveryCodesPage) title() string { return "title.account_recovery_codes" }
+
+// Some is Left, for a text that is told how many there are; empty when there are none.
+func (p AccountRecoveryCodesPage) Some() string {
+	if p.Left == 0 {
+		return ""
+	}
+	return strconv.Itoa(p.Left)
+}
+
+// AccountNewRecoveryCodesPage is the data of page "account_new_recovery_codes".
+type AccountNewRecoveryCodesPage struct {
+	AccountFrame
+	NewCodes
+	Form PostForm
+	// Replaces is true when there are others, which end with these.
+	Replaces bool
+	Back     string
+}
+
+func (AccountNewRecoveryCodesPage) title() string { return "title.codes" }
+
 // AccountSession is a browser in which somebody is signed in.
 type AccountSession struct {
 	ID, Agent, Address string
@@ -292,6 +379,37 @@ var accountKinds = map[string]kind{
 		AccountPasswordPage{Outcome: Outcome{
 			Problem: "account.stale", Problems: map[string]string{"current": "account.password.wrong", "password": "account.password.short"},
 		}},
+	}},
+	"account_passkeys": {file: "passkey.js", samples: []Page{
+		AccountPasskeysPage{
+			AccountFrame: sampleFrame, Rename: samplePost, Remove: samplePost, Outcome: Outcome{Done: "account.done.passkey"},
+			Passkeys: []AccountFactor{
+				{ID: "1", Name: "Phone", Added: sampleMoment, Used: &sampleMoment, Synced: true}, {ID: "2", Name: sampleHostile, Cloned: true},
+			},
+			Add: Ceremony{PostForm: samplePost, Options: "{}", Sealed: "s", Create: true},
+		},
+		AccountPasskeysPage{Outcome: Outcome{Problem: "factor.last"}, Add: Ceremony{Options: "{}", Create: true, Problem: "factor.passkey_wrong"}},
+		AccountPasskeysPage{AccountFrame: sampleFrame},
+	}},
+	"account_authenticator": {samples: []Page{
+		AccountAuthenticatorPage{
+			AccountFrame: sampleFrame, Remove: samplePost, New: "/account/authenticator/new", Outcome: Outcome{Done: "account.done.app"},
+			Apps: []AccountFactor{{ID: "1", Name: "Phone", Added: sampleMoment, Used: &sampleMoment}, {ID: "2", Name: sampleHostile}},
+		},
+		AccountAuthenticatorPage{AccountFrame: sampleFrame, Outcome: Outcome{Problem: "factor.last"}},
+	}},
+	"account_new_authenticator": {samples: []Page{
+		AccountNewAuthenticatorPage{AccountFrame: sampleFrame, Form: samplePost, NewApp: sampleApp1, Back: "/account/authenticator"},
+		AccountNewAuthenticatorPage{Form: samplePost, NewApp: sampleApp1, Name: sampleHostile, Outcome: Outcome{Problems: map[string]string{"code": "factor.code_wrong"}}},
+	}},
+	"account_recovery_codes": {samples: []Page{
+		AccountRecoveryCodesPage{AccountFrame: sampleFrame, Left: 8, Possible: true, New: "/account/recovery-codes/new", Outcome: Outcome{Done: "account.done.codes"}},
+		AccountRecoveryCodesPage{AccountFrame: sampleFrame, Possible: true, New: "/account/recovery-codes/new"},
+		AccountRecoveryCodesPage{Outcome: Outcome{Problem: "factor.stale"}},
+	}},
+	"account_new_recovery_codes": {samples: []Page{
+		AccountNewRecoveryCodesPage{AccountFrame: sampleFrame, Form: samplePost, NewCodes: sampleCodes, Back: "/account/recovery-codes", Replaces: true},
+		AccountNewRecoveryCodesPage{NewCodes: NewCodes{Codes: []string{sampleHostile}}},
 	}},
 	"account_sessions": {samples: []Page{
 		AccountSessionsPage{AccountFrame: sampleFrame},

@@ -104,6 +104,11 @@ var outcomes = map[string]string{
 	"sessions":     "account.done.sessions",
 	"device":       "account.done.device",
 	"application":  "account.done.application",
+	"passkey":      "account.done.passkey",
+	"app":          "account.done.app",
+	"renamed":      "account.done.renamed",
+	"factor":       "account.done.factor",
+	"codes":        "account.done.codes",
 }
 
 // done is what the address of a page says was done.

@@ -57,18 +57,18 @@ func text(s *string) string {
 	return *s
 }
 
-// named is the id that a form names. One that is none names nothing.
-func named(v *visit, field string) (uuid.UUID, error) {
+// named is the id that a form of the page at path names. One that is none names nothing.
+func named(v *visit, field, path string) (uuid.UUID, error) {
 	id, err := storage.ParseID(v.form.Get(field))
 	if err != nil {
-		return uuid.Nil, errGone(err, v.at("/sessions"))
+		return uuid.Nil, errGone(err, v.at(path))
 	}
 	return id, nil
 }
 
 // EndSession serves POST /account/sessions/end. The session at hand is ended like any other, by whoever means it so.
 func (a *Account) EndSession(c *gin.Context, v *visit) error {
-	id, err := named(v, "session")
+	id, err := named(v, "session", "/sessions")
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *Account) EndOtherSessions(c *gin.Context, v *visit) error {
 
 // ForgetDevice serves POST /account/devices/forget.
 func (a *Account) ForgetDevice(c *gin.Context, v *visit) error {
-	id, err := named(v, "device")
+	id, err := named(v, "device", "/sessions")
 	if err != nil {
 		return err
 	}
