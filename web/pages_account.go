@@ -400,10 +400,14 @@ var accountKinds = map[string]kind{
 	}},
 	"account_new_authenticator": {samples: []Page{
 		AccountNewAuthenticatorPage{AccountFrame: sampleFrame, Form: samplePost, NewApp: sampleApp1, Back: "/account/authenticator"},
-		AccountNewAuthenticatorPage{Form: samplePost, NewApp: sampleApp1, Name: sampleHostile, Outcome: Outcome{Problems: map[string]string{"code": "factor.code_wrong"}}},
+		AccountNewAuthenticatorPage{
+			Form: samplePost, NewApp: sampleApp1, Name: sampleHostile, Outcome: Outcome{Problems: map[string]string{"code": "factor.code_wrong"}},
+		},
 	}},
 	"account_recovery_codes": {samples: []Page{
-		AccountRecoveryCodesPage{AccountFrame: sampleFrame, Left: 8, Possible: true, New: "/account/recovery-codes/new", Outcome: Outcome{Done: "account.done.codes"}},
+		AccountRecoveryCodesPage{
+			AccountFrame: sampleFrame, Left: 8, Possible: true, New: "/account/recovery-codes/new", Outcome: Outcome{Done: "account.done.codes"},
+		},
 		AccountRecoveryCodesPage{AccountFrame: sampleFrame, Possible: true, New: "/account/recovery-codes/new"},
 		AccountRecoveryCodesPage{Outcome: Outcome{Problem: "factor.stale"}},
 	}},
