@@ -33,11 +33,16 @@ func giveApp(t testing.TB, house *servertest.House, org context.Context, user *s
 	}
 }
 
-// appCode is what the app shows, as many half minutes from now.
+// appCode is what that app shows, as many half minutes from now.
 func appCode(t testing.TB, steps int) string {
 	t.Helper()
-	text := base32.StdEncoding.EncodeToString(appSecret)
-	code, err := totp.GenerateCode(text, time.Now().Add(time.Duration(steps)*30*time.Second))
+	return codeOf(t, appSecret, steps)
+}
+
+// codeOf is what an app shows that was set up with a secret.
+func codeOf(t testing.TB, secret []byte, steps int) string {
+	t.Helper()
+	code, err := totp.GenerateCode(base32.StdEncoding.EncodeToString(secret), time.Now().Add(time.Duration(steps)*30*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}

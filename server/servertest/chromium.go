@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -201,7 +202,7 @@ func (tab *Tab) hear(event any) {
 			if !slices.Contains(tab.places, to) {
 				fault("%s leads to %s", e.DocumentURL, e.Request.URL)
 			}
-		} else if to != origin(e.DocumentURL) {
+		} else if to != origin(e.DocumentURL) && !strings.HasPrefix(e.Request.URL, "data:") { // which is in the page already
 			fault("%s asks another origin: %s", e.DocumentURL, e.Request.URL)
 		}
 	case *network.EventLoadingFailed:
@@ -219,6 +220,9 @@ func (tab *Tab) hear(event any) {
 	case *audits.EventIssueAdded:
 		if e.Issue.Code == audits.InspectorIssueCodeBounceTrackingIssue {
 			break // a server that signs people in is passed through by nature
+		}
+		if generic := e.Issue.Details.GenericIssueDetails; generic != nil && generic.ErrorType == "NavigationEntryMarkedSkippable" {
+			break // a page led on that nobody had touched; but nobody's touch is seen that is made by a test
 		}
 		if generic := e.Issue.Details.GenericIssueDetails; generic != nil &&
 			generic.ErrorType == audits.GenericIssueErrorTypeFormInputHasWrongButWellIntendedAutocompleteValueError {
@@ -425,6 +429,62 @@ func (tab *Tab) Status() int {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
 	return int(tab.statuses[tab.document])
+}
+
+// Device is what somebody keeps passkeys on, as far as a tab can tell.
+type Device struct {
+	tab *Tab
+	id  webauthn.AuthenticatorID
+}
+
+// Device gives the tab a device that keeps passkeys, knows who holds it, and is touched whenever it asks for that.
+func (tab *Tab) Device() *Device {
+	tab.t.Helper()
+	call(tab, webauthn.Enable, webauthn.EnableParams{})
+	added := call(tab, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+		Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true,
+		HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
+	}})
+	return &Device{tab, added.AuthenticatorID}
+}
+
+// Passkeys is how many it keeps.
+func (d *Device) Passkeys() int {
+	d.tab.t.Helper()
+	return len(call(d.tab, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: d.id}).Credentials)
+}
+
+// Held says whether it is in the hands of its owner.
+func (d *Device) Held(byOwner bool) {
+	d.tab.t.Helper()
+	call(d.tab, webauthn.SetUserVerified, webauthn.SetUserVerifiedParams{AuthenticatorID: d.id, IsUserVerified: byOwner})
+}
+
+// Unasked makes the tab one of those that offer no passkey until something is pressed. A device of a test is touched whenever it
+// asks, and would answer every such offer.
+func (tab *Tab) Unasked() {
+	tab.t.Helper()
+	tab.do(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `if (window.PublicKeyCredential) PublicKeyCredential.isConditionalMediationAvailable = async () => false`,
+	}))
+}
+
+// Shows waits until an element is seen, by its id.
+func (tab *Tab) Shows(id string) {
+	tab.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	seen := `new Promise(seen => { const look = () => { const e = document.getElementById('` + id + `');
+		if (e && !e.hidden && e.offsetParent) seen('yes'); else requestAnimationFrame(look) }; look() })`
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](seen, chromedp.EvalAwaitPromise)); err != nil {
+		tab.t.Fatalf("#%s is not seen: %v", id, err)
+	}
+}
+
+// PressInPlace presses something that leads nowhere else.
+func (tab *Tab) PressInPlace(id string) {
+	tab.t.Helper()
+	tab.do(chromedp.Click(chromedp.CSS("#" + id)))
 }
 
 // WithoutJavaScript is how some people browse.

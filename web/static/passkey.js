@@ -75,6 +75,7 @@
       const publicKey = asked();
       send(create ? await navigator.credentials.create({publicKey}) : await navigator.credentials.get({publicKey}));
     } catch {
+      problem.setAttribute('role', 'alert'); // now, and not while it says nothing
       problem.hidden = false;
     }
   });
