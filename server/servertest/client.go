@@ -121,6 +121,9 @@ func VisitorOf(t testing.TB) *Visitor {
 	return &Visitor{formbrowser.New(formbrowser.Options{SendIncomplete: true}), t}
 }
 
+// VisitorWith returns somebody at a browser of the test's own.
+func VisitorWith(t testing.TB, browser *formbrowser.Browser) *Visitor { return &Visitor{browser, t} }
+
 // Go opens an address.
 func (v *Visitor) Go(address string) *formbrowser.Page {
 	v.t.Helper()
