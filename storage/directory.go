@@ -80,7 +80,7 @@ func (db *DB) UsersNamed(ctx context.Context, ids []uuid.UUID, emails, usernames
 // CreateUsers inserts people, all or none, as CreateUser does.
 func (db *DB) CreateUsers(ctx context.Context, users []*User) error {
 	for _, user := range users {
-		if err := user.canonicalize(); err != nil {
+		if err := user.complete(); err != nil {
 			return err
 		}
 	}

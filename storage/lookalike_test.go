@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
 )
@@ -56,6 +58,27 @@ func TestWhatLooksTheSameIsOnePersonOnEveryDatabase(t *testing.T) {
 			if third.Username = &pair[1]; !errors.Is(db.UpdateProfile(ctx, third), storage.ErrConflict) {
 				t.Errorf("somebody else is called %q beside %q", pair[1], pair[0])
 			}
+		}
+	})
+}
+
+// Who has no password holds a marker, and never an empty text.
+func TestNobodyIsStoredWithoutAHash(t *testing.T) {
+	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
+		ctx := storagetest.Org(t, db, "acme")
+		nobody := func() *storage.User { return &storage.User{Email: "nobody@example.com", IsActive: true} }
+		somebody := &storage.User{Email: "somebody@example.com", PasswordHash: "!"}
+		must(t, db.CreateUser(ctx, somebody))
+		for name, err := range map[string]error{
+			"one": db.CreateUser(ctx, nobody()), "several": db.CreateUsers(ctx, []*storage.User{nobody()}),
+			"somebody who is there": db.SetPasswordHash(ctx, somebody.ID, ""),
+		} {
+			if err == nil {
+				t.Errorf("%s: an empty hash is stored", name)
+			}
+		}
+		if users, err := db.ListUsers(ctx, uuid.Nil, 0); err != nil || len(users) != 1 || users[0].PasswordHash != "!" {
+			t.Errorf("%v: %+v", err, users)
 		}
 	})
 }

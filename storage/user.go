@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -44,7 +45,7 @@ func (u *User) DisplayName() string {
 // CreateUser inserts a person. An e-mail address or user name that is another spelling of one that is taken is ErrConflict;
 // one that is none is an error of package identity.
 func (db *DB) CreateUser(ctx context.Context, user *User) error {
-	if err := user.canonicalize(); err != nil {
+	if err := user.complete(); err != nil {
 		return err
 	}
 	return db.scoped(ctx, writing, "create user", func(q *query) error {
@@ -95,8 +96,23 @@ func (db *DB) ListUsers(ctx context.Context, after uuid.UUID, limit int) ([]User
 	return users, err
 }
 
+// errNoHash says that a person was to be written without anything that a password is checked against. Who has none holds a marker that
+// no password matches; an empty text is what whoever forgot to read the column would take for one.
+var errNoHash = errors.New("a person has a password hash, or the marker that says there is none")
+
+// complete makes a person ready to be inserted.
+func (u *User) complete() error {
+	if u.PasswordHash == "" {
+		return errNoHash
+	}
+	return u.canonicalize()
+}
+
 // SetPasswordHash replaces what a person's password is checked against.
 func (db *DB) SetPasswordHash(ctx context.Context, id uuid.UUID, hash string) error {
+	if hash == "" {
+		return errNoHash
+	}
 	return db.scoped(ctx, writing, "set password hash", func(q *query) error {
 		return changed(q.of(&User{}).Where("id = ?", id).
 			Updates(map[string]any{"password_hash": hash, "updated_at": q.now}), ErrNotFound)
