@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/migrations"
 )
 
 // AuditEvent says who did what to whom, in the transaction in which it was done.
@@ -118,6 +119,9 @@ func (db *DB) ListAudit(ctx context.Context, filter AuditFilter) ([]AuditEvent, 
 	err := db.scoped(ctx, reading, "list audit events", func(q *query) (err error) {
 		where, order, args := filter.conditions()
 		events, err = q.auditEvents(where+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limited(filter.Limit)), args...)
+		for i := range events {
+			events[i].readDetails()
+		}
 		return err
 	})
 	return events, err
@@ -155,7 +159,7 @@ func (f AuditFilter) conditions() (where, order string, args []any) {
 	return where, fmt.Sprintf("sequence %[1]s, created_at %[1]s, id %[1]s", direction), args
 }
 
-// auditEvents reads events of the organization.
+// auditEvents reads events of the organization, with their details as text.
 func (q *query) auditEvents(further string, args ...any) ([]AuditEvent, error) {
 	rows, err := q.pool.QueryContext(q.ctx, `SELECT id, actor, action, target, ip_address, request_id, details, created_at, sequence, mac
 		FROM audit_events WHERE org_id = $1`+further, append([]any{q.org}, args...)...)
@@ -169,7 +173,9 @@ func (q *query) auditEvents(further string, args ...any) ([]AuditEvent, error) {
 		if err := rows.Scan(&e.ID, &e.Actor, &e.Action, &e.Target, &e.IPAddress, &e.RequestID, &e.RawDetails, &e.CreatedAt, &e.Sequence, &e.MAC); err != nil {
 			return nil, err
 		}
-		e.readDetails(q.db.dialect)
+		if q.db.dialect == migrations.Postgres {
+			e.rewriteDetails()
+		}
 		events = append(events, e)
 	}
 	return events, rows.Err()

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -57,5 +58,27 @@ func BenchmarkAuditedDeed(b *testing.B) {
 				wg.Wait()
 			})
 		}
+	}
+}
+
+// BenchmarkVerifyAudit measures what it takes to go through a chain, for each event.
+func BenchmarkVerifyAudit(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) *storage.DB{"sqlite": storagetest.DB, "postgres": storagetest.Postgres} {
+		b.Run(name, func(b *testing.B) {
+			db := open(b)
+			ctx := storagetest.Org(b, db, "acme")
+			const events = 5000
+			event := &storage.AuditEvent{
+				Actor: "user:11111111-2222-4333-8444-555555555555", Action: "user.signed_in", Target: "11111111-2222-4333-8444-555555555555",
+				RequestID: "01JD0000000000000000000000", Details: map[string]any{"amr": []string{"pwd", "otp"}, "client_id": "app"},
+			}
+			must(b, db.AppendAudits(ctx, slices.Repeat([]*storage.AuditEvent{event}, events)))
+			for b.Loop() {
+				if report := verified(b, db, ctx, storage.AuditVerification{}); report.Found > 0 || report.Verified != events {
+					b.Fatalf("%+v", report)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*events), "µs/event")
+		})
 	}
 }

@@ -89,23 +89,23 @@ func (e *AuditEvent) canonical(org uuid.UUID) (*AuditEvent, error) {
 	return &c, nil
 }
 
-// readDetails makes of the text in the row what was written. A column of type jsonb gives a text of its own, which has one canonical
-// form; on SQLite the text is as it was written, or it was altered. Details that are no object were not written by us, and are left to
-// whoever verifies the chain.
-func (e *AuditEvent) readDetails(dialect string) {
+// rewriteDetails makes of the text that a column of type jsonb gives, which is its own, the canonical one. On SQLite the text is as it
+// was written, or it was altered.
+func (e *AuditEvent) rewriteDetails() {
 	if e.RawDetails == nil {
-		return
-	}
-	if json.Unmarshal([]byte(*e.RawDetails), &e.Details) != nil {
-		e.Details = nil
-	}
-	if dialect != migrations.Postgres {
 		return
 	}
 	if read, err := readJSON(*e.RawDetails); err == nil {
 		if text, err := writeJSON(read); err == nil {
 			e.RawDetails = &text
 		}
+	}
+}
+
+// readDetails reads the text of the details. If that is no object we have not written it, and it is left to whoever verifies the chain.
+func (e *AuditEvent) readDetails() {
+	if e.RawDetails != nil && json.Unmarshal([]byte(*e.RawDetails), &e.Details) != nil {
+		e.Details = nil
 	}
 }
 
