@@ -332,7 +332,7 @@ func keysStayAtHome(t *testing.T, one, two *side, key *ecdsa.PrivateKey) {
 	}
 }
 
-// S-270, as far as there is a way to it: an organization that is suspended answers nobody, at every address, at both replicas;
+// S-270: an organization that is suspended answers nobody, at every address, at both replicas;
 // the others do not notice; and when it comes back everything is as it was.
 func TestASuspendedOrganizationAnswersNobody(t *testing.T) {
 	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
@@ -346,12 +346,20 @@ func TestASuspendedOrganizationAnswersNobody(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		change(t, house, `UPDATE organizations SET suspended_at = '`+longAgo+`' WHERE slug = $1`, org.Slug)
+		serves := func(replica *servertest.House) bool {
+			return send(t, replica, request{address: acme.path + "/.well-known/openid-configuration"}).Status == 200
+		}
+		for _, replica := range replicas {
+			serves(replica) // and remembers it for a moment
+		}
+		if _, err := house.Operators.SuspendOrganization(t.Context(), org.Slug); err != nil {
+			t.Fatal(err)
+		}
+		done := time.Now()
 		for i, replica := range replicas {
-			if !within(t.Context(), 5*time.Second, func() bool {
-				return send(t, replica, request{address: acme.path + "/.well-known/openid-configuration"}).Status == 404
-			}) {
-				t.Fatalf("replica %d still serves it", i+1)
+			holdsAfterASecond(t, fmt.Sprintf("suspended at replica %d", i+1), done, func() bool { return !serves(replica) })
+			if page := send(t, replica, request{address: acme.path + "/login"}); !strings.Contains(page.Body, "has been suspended") {
+				t.Errorf("replica %d, a page: %s", i+1, short(page.Body))
 			}
 			form := fields("grant_type", "refresh_token", "refresh_token", tokens.Text("refresh_token"), "token", tokens.Text("access_token"))
 			basic := []string{"Authorization", acme.trusted.Basic()}
@@ -372,11 +380,26 @@ func TestASuspendedOrganizationAnswersNobody(t *testing.T) {
 				t.Errorf("the others: %d %s", answer.Status, answer.Body)
 			}
 		}
-		change(t, house, `UPDATE organizations SET suspended_at = NULL WHERE slug = $1`, org.Slug)
+		if answer, err := house.Operators.Introspect(managed(t, house, org.Slug), tokens.Text("access_token")); err != nil || answer["active"] != false {
+			t.Errorf("introspected by an operator: %v, %v", answer, err)
+		}
+		if _, err := house.Operators.ResumeOrganization(t.Context(), org.Slug); err != nil {
+			t.Fatal(err)
+		}
 		if !within(t.Context(), 5*time.Second, func() bool { return acme.trusted.Refresh(tokens.Text("refresh_token")).Status == 200 }) {
 			t.Error("it does not come back")
 		}
 	})
+}
+
+// managed is an organization as operators see it.
+func managed(t *testing.T, house *servertest.House, slug string) context.Context {
+	t.Helper()
+	org, err := house.Managed(t.Context(), slug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenant.With(t.Context(), org)
 }
 
 // clientJWKS is a key set of which nobody has the private keys.
