@@ -428,7 +428,11 @@ var accountKinds = map[string]kind{
 	"account_applications": {samples: []Page{
 		AccountApplicationsPage{AccountFrame: sampleFrame},
 		AccountApplicationsPage{Outcome: Outcome{Done: "account.done.application"}, Applications: []AccountApplication{
-			{ID: "app", Name: "Sample", Scopes: Scopes([]string{"openid", "read", "orders:read"}, []APIScope{{"Orders", "orders:read", "See what you have ordered"}}), Since: sampleMoment, Used: &sampleMoment}, {ID: sampleHostile},
+			{
+				ID: "app", Name: "Sample", Since: sampleMoment, Used: &sampleMoment,
+				Scopes: Scopes([]string{"openid", "read", "orders:read"}, []APIScope{{"Orders", "orders:read", "See what you have ordered"}}),
+			},
+			{ID: sampleHostile},
 		}},
 	}},
 	"account_activity": {samples: []Page{
