@@ -275,7 +275,7 @@ func nothingElseAtTheHost(t *testing.T, house *servertest.House, host string) {
 		}
 	}
 	for _, path := range []string{"/livez", "/readyz", "/login", discoveryPath} {
-		if answer := get(t, house, "https://"+host+path); answer.Status != 200 {
+		if answer := get(t, house, "https://"+host+path); answer.Status != 200 || path == "/login" && answer.Header.Get("Strict-Transport-Security") != "max-age=63072000" {
 			t.Errorf("%s at the host: %d %s", path, answer.Status, short(answer.Body))
 		}
 	}

@@ -200,3 +200,28 @@ func TestJobsAreOverWhenServeReturns(t *testing.T) {
 		t.Error("a job goes on")
 	}
 }
+
+// What changes the addresses of everything that an organization has is said again and again, and once it has come to pass.
+func TestTheLogSaysWhichIssuersChange(t *testing.T) {
+	house, log := boot(t)
+	s := &Server{house: house}
+	now := time.Now().UTC()
+	for slug, from := range map[string]time.Time{"soon": now.Add(time.Hour), "lately": now.Add(-time.Minute), "long-ago": now.Add(-2 * announceEvery), "never": {}} {
+		org := &storage.Organization{ID: uuid.New(), Name: slug, Slug: slug}
+		if !from.IsZero() {
+			org.PlanIssuerHost(from.Add(-time.Hour), slug+".example.com", from)
+		}
+		if err := house.DB.CreateOrganization(t.Context(), org); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(log.lines())
+	if err := s.announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	said := log.lines()[before:]
+	if len(said) != 2 || !strings.Contains(said[0], "has changed") || !strings.Contains(said[0], `"organization":"lately","before":"http://localhost:0/o/lately","after":"https://lately.example.com"`) ||
+		!strings.Contains(said[1], "is going to change") || !strings.Contains(said[1], "soon.example.com") {
+		t.Errorf("%q", said)
+	}
+}

@@ -38,6 +38,8 @@ var (
 	headerCSP         = []string{"default-src 'none'; frame-ancestors 'none'"}
 	headerPermissions = []string{"camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)"}
 	headerHSTS        = []string{"max-age=63072000; includeSubDomains; preload"}
+	// What else stands below the host of an organization is not ours to decide about.
+	headerHostHSTS = []string{"max-age=63072000"}
 	headerClose       = []string{"close"}
 	headerRetry       = []string{"2"}
 )
@@ -92,6 +94,7 @@ func (s *Server) around(c *gin.Context) {
 		s.refuse(c, http.StatusMisdirectedRequest, "This server does not answer for that host name.")
 		return
 	case at.host:
+		header["Strict-Transport-Security"] = headerHostHSTS
 		c.Set(keyAddressee, at)
 		if path := c.FullPath(); path != "" && !s.hosted[path] {
 			s.page(s.notFound)(c)
@@ -117,6 +120,9 @@ type addressee struct {
 	err  error
 }
 
+// theServer is whom a request is for that came to the base.
+var theServer = &addressee{}
+
 // keyAddressee is where a request that came to the host of an organization keeps whom it is for.
 const keyAddressee = "addressee"
 
@@ -125,7 +131,7 @@ const keyAddressee = "addressee"
 // anybody's. No other header takes part.
 func (s *Server) addressee(r *http.Request) (*addressee, error) {
 	if s.hostAllowed(r) || strings.HasPrefix(r.URL.Path, manage.HostProofPath+"/") {
-		return &addressee{}, nil
+		return theServer, nil
 	}
 	host, ok := hostLike(r.Host)
 	if !ok || !s.https {
