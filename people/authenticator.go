@@ -131,7 +131,7 @@ func (p *People) ConfirmAuthenticator(
 	if err != nil {
 		return err
 	}
-	if err := p.db.Take(ctx, throttle.FactorPerson, user.ID.String()); err != nil {
+	if err := p.take(ctx, who, throttle.FactorPerson, user.ID.String(), byUser(user.ID), user.ID.String()); err != nil {
 		return err
 	}
 	step, ok := stepOf(key, code, 0, time.Now())

@@ -35,7 +35,7 @@ type emailCodeData struct {
 
 // SendEmailCode sends a person a code that can be their second factor, in place of those before.
 func (p *People) SendEmailCode(ctx context.Context, who visitor.Visitor, user *storage.User) error {
-	if err := p.db.Take(ctx, throttle.CodesPerson, user.ID.String()); err != nil {
+	if err := p.take(ctx, who, throttle.CodesPerson, user.ID.String(), Anonymous, user.ID.String()); err != nil {
 		return err
 	}
 	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))

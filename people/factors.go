@@ -157,7 +157,7 @@ func (p *People) TryCode(ctx context.Context, who visitor.Visitor, user *storage
 	default:
 		return nil, wrongCode()
 	}
-	return p.counted(ctx, user, under, func() (*Given, error) {
+	return p.counted(ctx, who, user, under, func() (*Given, error) {
 		given, err := look(ctx, who, user, code)
 		var invalid *Invalid
 		if errors.As(err, &invalid) {
@@ -169,11 +169,11 @@ func (p *People) TryCode(ctx context.Context, who visitor.Visitor, user *storage
 
 // counted counts a try at a factor before it is looked at, so that many at once are no more than many one by one. One that is right
 // is given back to its person.
-func (p *People) counted(ctx context.Context, user *storage.User, under string, look func() (*Given, error)) (*Given, error) {
-	if err := p.db.Take(ctx, factorPerSignIn, under); err != nil {
+func (p *People) counted(ctx context.Context, who visitor.Visitor, user *storage.User, under string, look func() (*Given, error)) (*Given, error) {
+	if err := p.take(ctx, who, factorPerSignIn, under, Anonymous, user.ID.String()); err != nil {
 		return nil, err
 	}
-	if err := p.db.Take(ctx, throttle.FactorPerson, user.ID.String()); err != nil {
+	if err := p.take(ctx, who, throttle.FactorPerson, user.ID.String(), Anonymous, user.ID.String()); err != nil {
 		return nil, err
 	}
 	given, err := look()

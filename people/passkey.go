@@ -142,23 +142,16 @@ func (p *People) BeginPasskeySignIn(ctx context.Context, browser string) (*Cerem
 }
 
 // TryPasskeySignIn looks at an answer to BeginPasskeySignIn, and returns whose it is. It proves the person wholly: that they have
-// the key, and that it has verified them. What is no good is *Invalid. It counts like a password, for the network that it comes from
-// and for the organization: nobody guesses a key, but each try is work and a row of the audit.
+// the key, and that it has verified them. What is no good is *Invalid, and counts like a wrong password for the network that it comes
+// from and for the organization: nobody guesses a key, but each failure is a row of the audit. What is right is taken however often
+// others have failed, so that strangers lock nobody out (S-201).
 func (p *People) TryPasskeySignIn(ctx context.Context, who visitor.Visitor, browser, sealed, answer string) (*storage.User, *Given, error) {
 	var session webauthn.SessionData
 	opened, err := p.openChallenge(ctx, sealed, &session, ceremonySignIn, browser)
 	if err != nil {
 		return nil, nil, err
 	}
-	count := &signInCount{people: p, network: throttle.Network(who.Address)}
-	if err := count.admitPasskey(ctx); err != nil {
-		return nil, nil, err
-	}
-	user, given, err := p.tryPasskey(ctx, who, nil, opened, session, answer)
-	if err == nil {
-		count.giveBack(ctx)
-	}
-	return user, given, err
+	return p.tryPasskey(ctx, who, nil, opened, session, answer)
 }
 
 // BeginPasskeyFactor asks a person for one of their passkeys.
@@ -198,7 +191,7 @@ func (p *People) TryPasskeyFactor(
 	if err != nil {
 		return nil, err
 	}
-	return p.counted(ctx, user, under, func() (*Given, error) {
+	return p.counted(ctx, who, user, under, func() (*Given, error) {
 		_, given, err := p.tryPasskey(ctx, who, user, opened, session, answer)
 		return given, err
 	})
@@ -228,6 +221,11 @@ func (p *People) tryPasskey(
 			target = user.ID.String()
 		}
 		p.log.DebugContext(ctx, "a passkey was refused", "cause", cause, "user", target)
+		if want == nil { // whose it is, or may be, is counted elsewhere
+			if err := p.takeFrom(ctx, who, throttle.SignInNetwork, throttle.SignInOrganization); err != nil {
+				return nil, nil, err
+			}
+		}
 		return nil, nil, errors.Join(wrongPasskey(), p.audit(ctx, who, Anonymous, "user.factor_failed", target, map[string]any{"way": ByPasskey}))
 	}
 	if len(answer) > maxCredential {

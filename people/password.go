@@ -202,19 +202,6 @@ func (s *signInCount) admit(ctx context.Context) (look bool, err error) {
 	return err == nil, err
 }
 
-// admitPasskey counts a try that names no account.
-func (s *signInCount) admitPasskey(ctx context.Context) error {
-	db := s.people.db
-	return db.Tally(ctx, func(ctx context.Context) error {
-		for _, limit := range []throttle.Limit{throttle.SignInNetwork, throttle.SignInOrganization} {
-			if err := db.Take(ctx, limit, s.subject(limit.Name)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // giveBack undoes what was counted: the attempt was none to keep out. That it could not be done is no reason to keep it out
 // after all.
 func (s *signInCount) giveBack(ctx context.Context) {
@@ -227,9 +214,6 @@ func (s *signInCount) giveBack(ctx context.Context) {
 			if err := db.GiveBack(ctx, limit, s.subject(limit.Name)); err != nil {
 				return err
 			}
-		}
-		if s.account == "" {
-			return nil
 		}
 		return db.Forgive(ctx, throttle.SignInStrange, s.account)
 	})

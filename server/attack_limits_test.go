@@ -57,6 +57,15 @@ func TestWhateverLimitIsReachedIsWrittenDown(t *testing.T) {
 				return house.People.ChangeEmail(org, visitorOf(fmt.Sprintf("203.0.113.%d", n)), alice.ID, fmt.Sprintf("alice%d@example.com", n))
 			}},
 			{"mail_address", unverified.ID.String(), address, func(int) error { return house.People.SendVerification(org, who, unverified) }},
+			{"factor_sign_in", alice.ID.String(), address, func(int) error {
+				_, err := house.People.TryCode(org, who, alice, "one sign-in", people.ByAuthenticator, "000000")
+				return err
+			}},
+			{"factor_person", alice.ID.String(), address, func(n int) error {
+				_, err := house.People.TryCode(org, who, alice, fmt.Sprint("sign-in ", n), people.ByRecoveryCode, "000000")
+				return err
+			}},
+			{"codes_person", alice.ID.String(), address, func(int) error { return house.People.SendEmailCode(org, who, alice) }},
 		} {
 			before := auditRows(t, house, org, "limit.reached")
 			reached := 0
@@ -188,6 +197,51 @@ func TestALinkIsNoWayToTryUserNames(t *testing.T) {
 			if err := use(people.Newcomer{Password: newPassword}); err != nil {
 				t.Errorf("%s, without a user name: %v", name, err)
 			}
+		}
+	})
+}
+
+// S-201: nobody guesses a key, so that whatever strangers have failed at, from the same network or all over the organization, keeps
+// nobody from signing in with one. What is no good is counted like a password that is none.
+func TestFailuresOfStrangersKeepNobodyFromTheirPasskey(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house, org, client := beginWith(t, databaseURL, trustedClient)
+		device := makesPasskey(t, accountOf(t, house, org, "alice"), "")
+		stranger := servertest.NewAuthenticator(t, origin(house))
+		bob := house.User(org, "bob")
+		bobs := accountOf(t, house, org, "bob")
+		page := bobs.open("/passkeys", "Passkeys")
+		stranger.Create(page.Value("passkey-options")) // and the house is never told of it
+		wrong := func() *formbrowser.Page {
+			t.Helper()
+			visitor := client.Visitor()
+			return answers(t, visitor, titled(t, visitor.Go(client.AuthorizeURL()), "Sign in"), "login-passkey", stranger.Get)
+		}
+		if page := wrong(); page.Status != http.StatusUnauthorized {
+			t.Fatalf("a key of nobody: %d %q", page.Status, page.Title)
+		}
+		for _, limit := range []throttle.Limit{throttle.SignInNetwork, throttle.SignInOrganization} {
+			past(t, house, `UPDATE rate_limits SET busy_until = $1 WHERE subject LIKE '`+limit.Name+`:%'`, time.Now().Add(limit.Per+50*time.Second).UnixMicro())
+			failed := len(auditRows(t, house, org, "user.factor_failed"))
+			for range 3 {
+				if page := wrong(); page.Status != http.StatusTooManyRequests || page.Header.Get("Retry-After") == "" {
+					t.Errorf("%s: a key of nobody: %d", limit.Name, page.Status)
+				}
+			}
+			if now := len(auditRows(t, house, org, "user.factor_failed")); now != failed {
+				t.Errorf("%s: strangers fill the audit with %d rows", limit.Name, now-failed)
+			}
+			if row := auditRows(t, house, org, "limit.reached")[0]; row.Details["limit"] != limit.Name {
+				t.Errorf("%s is written down as %+v", limit.Name, row)
+			}
+			visitor := client.Visitor()
+			device.Count++
+			claimsAt(t, client, answers(t, visitor, titled(t, visitor.Go(client.AuthorizeURL()), "Sign in"), "login-passkey", device.Get))
+			past(t, house, `DELETE FROM rate_limits WHERE subject LIKE 'sign_in_network:%'`)
+		}
+		if left, err := house.DB.PasskeysOf(org, bob.ID); err != nil || len(left) != 0 {
+			t.Errorf("%v: bob has %d passkeys", err, len(left))
 		}
 	})
 }
