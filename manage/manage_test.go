@@ -30,12 +30,8 @@ func newReplica(db *storage.DB) replica {
 
 // each runs a test on every database, with two replicas of one.
 func each(t *testing.T, test func(t *testing.T, o, other replica)) {
-	storagetest.EachURL(t, func(t *testing.T, url string) {
-		db, other := storagetest.Open(t, url), storagetest.Open(t, url)
-		if _, err := db.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		test(t, newReplica(db), newReplica(other))
+	storagetest.EachMigratedURL(t, func(t *testing.T, url string) {
+		test(t, newReplica(storagetest.Open(t, url)), newReplica(storagetest.Open(t, url)))
 	})
 }
 

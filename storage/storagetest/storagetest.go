@@ -29,8 +29,20 @@ func EachURL(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("postgres", func(t *testing.T) { test(t, PostgresURL(t)) })
 }
 
+// EachMigratedURL is EachURL with the database migrated: copied, which takes a fraction of what migrating takes.
+func EachMigratedURL(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, migratedSQLiteURL(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, postgres(t).fresh(t, true)) })
+}
+
 // DB returns an empty, migrated SQLite database, which is closed when the test ends.
 func DB(t testing.TB) *storage.DB {
+	t.Helper()
+	return Open(t, migratedSQLiteURL(t))
+}
+
+func migratedSQLiteURL(t testing.TB) string {
 	t.Helper()
 	template, err := migratedFile()
 	if err != nil {
@@ -40,7 +52,7 @@ func DB(t testing.TB) *storage.DB {
 	if err := os.WriteFile(path, template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return Open(t, "sqlite:"+path)
+	return "sqlite:" + path
 }
 
 // SQLiteURL returns the URL of an SQLite database that does not exist yet.
