@@ -185,11 +185,11 @@ func (o *Operators) tellMoved(ctx context.Context, user *storage.User, before st
 	}
 	when := moment()
 	moved := mail.Letter{Kind: mail.EmailMoved, To: before, Name: deref(user.FullName), Address: user.Email, When: when}
-	if err := o.post(ctx, &user.ID, moved); err != nil {
+	if err := o.post(ctx, user, moved); err != nil {
 		return err
 	}
 	// To an address that may have been mistyped, and so without a name.
-	return o.post(ctx, &user.ID, mail.Letter{Kind: mail.EmailIsYours, To: user.Email, When: when})
+	return o.post(ctx, user, mail.Letter{Kind: mail.EmailIsYours, To: user.Email, When: when})
 }
 
 // moment is now, as it stands in a letter.
@@ -319,8 +319,8 @@ func (o *Operators) ResetFactors(ctx context.Context, id uuid.UUID) (had storage
 		}
 		// Whoever has asked for it in somebody else's name does not go unnoticed.
 		if o.composer != nil && had != (storage.FactorCounts{}) {
-			letter := mail.Letter{Kind: mail.FactorRemoved, To: user.Email, Name: deref(user.FullName), What: "mail.what.all"}
-			if err := o.post(ctx, &user.ID, letter); err != nil {
+			letter := mail.Letter{Kind: mail.FactorRemoved, To: user.Email, Name: deref(user.FullName), What: "mail.what.all", When: moment()}
+			if err := o.post(ctx, user, letter); err != nil {
 				return err
 			}
 		}

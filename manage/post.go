@@ -5,9 +5,12 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/language"
 
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // Mailing returns operators whose deeds can be told of by mail.
@@ -17,9 +20,10 @@ func (o *Operators) Mailing(composer *mail.Composer) *Operators {
 	return &mailing
 }
 
-// post puts a letter into the outbox, in the transaction of the deed that it tells of. user is whom it is to, or nil for somebody
-// who is no person of the organization yet. The organization, whose issuer must be known, and from whom it comes are filled in.
-func (o *Operators) post(ctx context.Context, user *uuid.UUID, letter mail.Letter) error {
+// post puts a letter into the outbox, in the transaction of the deed that it tells of. to is whom it is to, or nil for somebody
+// who is no person of the organization yet. The organization, whose issuer must be known, from whom it comes, and the language,
+// where the letter has none, are filled in.
+func (o *Operators) post(ctx context.Context, to *storage.User, letter mail.Letter) error {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
@@ -27,9 +31,16 @@ func (o *Operators) post(ctx context.Context, user *uuid.UUID, letter mail.Lette
 	if o.composer == nil || org.Issuer == "" {
 		return errors.New("mail cannot be written here")
 	}
+	var id *uuid.UUID
+	if to != nil {
+		id = &to.ID
+		if letter.Language == language.Und {
+			letter.Language = profile.Language(to.Metadata)
+		}
+	}
 	message, err := o.composer.Compose(letter.From(org))
 	if err != nil {
 		return err
 	}
-	return o.db.EnqueueMail(ctx, user, message)
+	return o.db.EnqueueMail(ctx, id, message)
 }

@@ -226,7 +226,7 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 		}
 		if o.composer != nil { // whoever has talked an operator into it does not go unnoticed (S-209)
 			letter := mail.Letter{Kind: mail.PasswordChange, To: user.Email, Name: deref(user.FullName), When: moment()}
-			if err := o.post(ctx, &user.ID, letter); err != nil {
+			if err := o.post(ctx, user, letter); err != nil {
 				return err
 			}
 		}

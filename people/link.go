@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/text/language"
 
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/visitor"
@@ -87,11 +88,4 @@ func (p *People) unseal(row *storage.VerificationToken, data any) error {
 }
 
 // languageOf is what a person is spoken to in, if anything says so.
-func languageOf(user *storage.User) language.Tag {
-	locale, _ := user.Metadata["locale"].(string)
-	tag, err := language.Parse(locale)
-	if err != nil {
-		return language.Und
-	}
-	return tag
-}
+func languageOf(user *storage.User) language.Tag { return profile.Language(user.Metadata) }

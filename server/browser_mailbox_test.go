@@ -65,6 +65,12 @@ func lettersAreReadInTheMailbox(t *testing.T, chromium *servertest.Chromium) {
 		t.Errorf("%q %q %q", tab.Text("letter-subject"), tab.Text("letter-link"), tab.Text("letter-code"))
 	}
 
+	// A letter runs its own way, whichever way the page does.
+	tab.Open(address+"?ui_locales=ar", "رسالة")
+	if way := tab.Ask("getComputedStyle(document.documentElement).direction + ' ' + getComputedStyle(document.getElementById('letter-text')).direction"); way != "rtl ltr" {
+		t.Errorf("the page and the letter run %s", way)
+	}
+
 	// As a mail program shows it: there no script runs, not even that of a test, so the same document is looked at from elsewhere.
 	answer := house.Get(address + "/html")
 	if answer.Status != http.StatusOK || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "sandbox allow-popups") ||

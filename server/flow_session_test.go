@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/manage"
@@ -201,7 +202,18 @@ func TestWhoLosesTheirFactorsToAnOperatorIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	letters := house.Letters(user.Email)
-	if len(letters) != 1 || !strings.Contains(letters[0].Text, "Every passkey, authenticator app and recovery code") {
+	if len(letters) != 1 || !strings.Contains(letters[0].Text, "Every passkey, authenticator app and recovery code") || !strings.Contains(letters[0].Text, " UTC") {
 		t.Errorf("%+v", letters)
+	}
+	// In her language, where she has said which it is.
+	claims := map[string]any{"locale": "ar"}
+	if _, err := house.Operators.UpdateUser(org, user.ID, manage.UserPatch{Metadata: &claims}); err != nil {
+		t.Fatal(err)
+	}
+	if err := house.Operators.SetPassword(org, user.Email, newPassword); err != nil {
+		t.Fatal(err)
+	}
+	if l := newest(t, house, user.Email, mail.PasswordChange); l.Language != "ar" {
+		t.Errorf("in %s", l.Language)
 	}
 }

@@ -60,7 +60,7 @@ func (p *program) mailTest() *cobra.Command {
 					return failed(errors.New("no mail server is configured: set mail.host and mail.from"))
 				}
 				written := time.Now()
-				letter := mail.Letter{Kind: mail.Test, To: args[0], When: written.UTC().Format("2 January 2006, 15:04 MST")}
+				letter := mail.Letter{Kind: mail.Test, To: args[0], When: written.UTC().Format("2006-01-02 15:04 UTC")}
 				message, err := house.Composer.Compose(letter.From(org))
 				if err != nil {
 					return err

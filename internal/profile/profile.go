@@ -195,3 +195,13 @@ func isAddress(value any) bool {
 	}
 	return true
 }
+
+// Language is what a person is spoken to in, by the claims about them, if they say so.
+func Language(metadata map[string]any) language.Tag {
+	locale, _ := metadata["locale"].(string)
+	tag, err := language.Parse(locale)
+	if err != nil {
+		return language.Und
+	}
+	return tag
+}
