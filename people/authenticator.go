@@ -260,7 +260,7 @@ func digitsOf(code string, n int) string {
 
 // factorName is the name that a person gives to a factor, made fit to be shown; without one it has the fallback.
 func factorName(name, fallback string) string {
-	name = strings.Join(strings.Fields(strings.ToValidUTF8(strings.Map(printable, name), "")), " ")
+	name = strings.Join(strings.Fields(strings.Map(printable, strings.ToValidUTF8(name, ""))), " ")
 	if name == "" {
 		return fallback
 	}

@@ -121,6 +121,7 @@ var factorKinds = map[string]kind{
 		FactorPage{PostForm: samplePost, Account: sampleHostile, Way: "app", Remember: "factor.remember_hours", RememberCount: "1", Problem: "factor.code_wrong"},
 		FactorPage{PostForm: samplePost, Way: "recovery", Ways: []FactorWay{{"passkey", "/login/factor?way=passkey"}}},
 		FactorPage{PostForm: samplePost, Way: "email", Email: "a…@example.com", Remember: "factor.remember_minutes", RememberCount: "5"},
+		FactorPage{PostForm: samplePost, Way: "email", Email: "a…@example.com", Problem: "factor.code_wrong"},
 		FactorPage{PostForm: samplePost, Way: "email", Email: sampleHostile, Sent: true, Again: true},
 		FactorPage{PostForm: samplePost, Way: "passkey", Passkey: sampleCeremony, Problem: "factor.passkey_wrong"},
 	}},
