@@ -67,7 +67,7 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	}
 	client := &storage.Client{ClientID: clientID}
 	spec.apply(client)
-	if err := mayRegister(ctx, client.Scopes); err != nil {
+	if err := o.mayRegister(ctx, client); err != nil {
 		return nil, "", err
 	}
 	made := giveSecret(client)
@@ -88,10 +88,34 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	return client, made, nil
 }
 
-// mayRegister refuses clients that may ask for more of Keizer than the actor holds. Whoever has such a client's secret, or has
-// written down where its tokens are sent, has what it has: so it is asked of every change to one.
-func mayRegister(ctx context.Context, scopes []string) error {
-	return mayGive(ctx, slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return !permission.Known(scope) })...)
+// mayRegister refuses clients that may ask for more than the actor holds: of Keizer itself, and, where a client acts for itself and no
+// role narrows it, of the organization's APIs. Whoever has such a client's secret, or has written down where its tokens are sent, has
+// what it has: so it is asked of every change to one.
+func (o *Operators) mayRegister(ctx context.Context, client *storage.Client) error {
+	if actorOf(ctx).Bound == nil {
+		return nil
+	}
+	needs := slices.DeleteFunc(slices.Clone(client.Scopes), func(scope string) bool { return !permission.Known(scope) })
+	if slices.Contains(client.GrantTypes, GrantClientCredentials) {
+		for after := ""; ; {
+			apis, err := o.db.ListAPIs(ctx, after, maxAPIs)
+			if err != nil {
+				return err
+			}
+			for _, api := range apis {
+				after = api.Identifier
+				for _, s := range api.Scopes {
+					if s.Permission != "" && slices.Contains(client.Scopes, s.Name) {
+						needs = append(needs, s.Permission)
+					}
+				}
+			}
+			if len(apis) < maxAPIs {
+				break
+			}
+		}
+	}
+	return mayGive(ctx, needs...)
 }
 
 // newClientID returns 24 characters that are easily read aloud and double-clicked: 120 random bits in lower-case base 32.
@@ -233,7 +257,7 @@ func (o *Operators) changeClient(
 			if client, err = o.db.Client(ctx, clientID); err != nil {
 				return err
 			}
-			if err := mayRegister(ctx, client.Scopes); err != nil {
+			if err := o.mayRegister(ctx, client); err != nil {
 				return err
 			}
 			before := clientState(client)
@@ -246,7 +270,7 @@ func (o *Operators) changeClient(
 				details = make(map[string]any)
 			}
 			maps.Copy(details, facts)
-			if err := mayRegister(ctx, client.Scopes); err != nil {
+			if err := o.mayRegister(ctx, client); err != nil {
 				return err
 			}
 			if err := o.db.UpdateClient(ctx, client); err != nil {
@@ -298,7 +322,7 @@ func (o *Operators) DeleteClient(ctx context.Context, clientID string) error {
 		if err != nil {
 			return err
 		}
-		if err := mayRegister(ctx, client.Scopes); err != nil {
+		if err := o.mayRegister(ctx, client); err != nil {
 			return err
 		}
 		if err := o.db.DeleteClient(ctx, clientID); err != nil {

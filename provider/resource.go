@@ -53,6 +53,8 @@ const (
 	catalogueCacheTime = time.Second
 	// catalogueCacheSize bounds the memory that catalogues take, counted in scopes of some 200 bytes.
 	catalogueCacheSize = 200_000
+	// cataloguePage is how many APIs are read at once: more than an organization has.
+	cataloguePage = 250
 )
 
 func newCatalogues(db *storage.DB, management string) *catalogues {
@@ -91,12 +93,9 @@ func (c *catalogues) read(ctx context.Context, org *tenant.Org) (*catalogue, err
 	}
 	all.add(management)
 	for after := ""; ; {
-		rows, err := c.db.ListAPIs(ctx, after, 0)
+		rows, err := c.db.ListAPIs(ctx, after, cataloguePage)
 		if err != nil {
 			return nil, err
-		}
-		if len(rows) == 0 {
-			return all, nil
 		}
 		for _, row := range rows {
 			after = row.Identifier
@@ -108,6 +107,9 @@ func (c *catalogues) read(ctx context.Context, org *tenant.Org) (*catalogue, err
 				api.scopes[s.Name] = s.Permission
 			}
 			all.add(api)
+		}
+		if len(rows) < cataloguePage {
+			return all, nil
 		}
 	}
 }

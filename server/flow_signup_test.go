@@ -314,7 +314,7 @@ func TestAnOrganizationDecidesWhoSignsUp(t *testing.T) {
 func TestAnAccountThatNeedsASecondFactorBeginsSignedOut(t *testing.T) {
 	t.Parallel()
 	house := behindProxy(t, servertest.Options{})
-	acme := decided(t, house, orgOf(t, house, "acme"), "sign_up.mode", "open", "second_factor.require", "roles", "second_factor.roles", "operator")
+	acme := decided(t, house, orgOf(t, house, "acme"), "sign_up.mode", "open", "second_factor.require", "roles", "second_factor.roles", "owner")
 	for _, c := range []struct {
 		email string
 		roles []string
