@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -54,11 +53,11 @@ type Options struct {
 func EachDatabase(t *testing.T, test func(t *testing.T, databaseURL string)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, "sqlite:"+filepath.Join(t.TempDir(), "keizer.db"))
+		test(t, storagetest.MigratedSQLiteURL(t))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		test(t, storagetest.PostgresURL(t))
+		test(t, storagetest.MigratedPostgresURL(t))
 	})
 }
 
@@ -67,10 +66,12 @@ func Start(t testing.TB, o Options) *House {
 	t.Helper()
 	cfg := config.Defaults()
 	cfg.DataDir = t.TempDir()
-	cfg.Database.URL = secret.Text("sqlite:" + filepath.Join(cfg.DataDir, "keizer.db"))
 	cfg.RootOrganization = "default"
-	if o.DatabaseURL != "" {
+	switch {
+	case o.DatabaseURL != "":
 		cfg.Database.URL = secret.Text(o.DatabaseURL)
+	case o.ReplicaOf == nil:
+		cfg.Database.URL = secret.Text(storagetest.MigratedSQLiteURL(t))
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

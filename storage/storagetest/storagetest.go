@@ -32,17 +32,18 @@ func EachURL(t *testing.T, test func(t *testing.T, url string)) {
 // EachMigratedURL is EachURL with the database migrated: copied, which takes a fraction of what migrating takes.
 func EachMigratedURL(t *testing.T, test func(t *testing.T, url string)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { test(t, migratedSQLiteURL(t)) })
-	t.Run("postgres", func(t *testing.T) { test(t, postgres(t).fresh(t, true)) })
+	t.Run("sqlite", func(t *testing.T) { test(t, MigratedSQLiteURL(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, MigratedPostgresURL(t)) })
 }
 
 // DB returns an empty, migrated SQLite database, which is closed when the test ends.
 func DB(t testing.TB) *storage.DB {
 	t.Helper()
-	return Open(t, migratedSQLiteURL(t))
+	return Open(t, MigratedSQLiteURL(t))
 }
 
-func migratedSQLiteURL(t testing.TB) string {
+// MigratedSQLiteURL returns the URL of an empty, migrated SQLite database.
+func MigratedSQLiteURL(t testing.TB) string {
 	t.Helper()
 	template, err := migratedFile()
 	if err != nil {
@@ -64,7 +65,13 @@ func SQLiteURL(t testing.TB) string {
 // Postgres returns an empty, migrated PostgreSQL database, which is dropped when the test ends.
 func Postgres(t testing.TB) *storage.DB {
 	t.Helper()
-	return Open(t, postgres(t).fresh(t, true))
+	return Open(t, MigratedPostgresURL(t))
+}
+
+// MigratedPostgresURL returns the URL of an empty, migrated PostgreSQL database, which is dropped when the test ends.
+func MigratedPostgresURL(t testing.TB) string {
+	t.Helper()
+	return postgres(t).fresh(t, true)
 }
 
 // PostgresURL returns the URL of an empty PostgreSQL database without tables, which is dropped when the test ends.
