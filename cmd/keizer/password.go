@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,11 +35,11 @@ func (p *program) readPassword(cmd *cobra.Command) (secret.Text, error) {
 	if !ok || !isTerminal(terminal) {
 		return "", usage("there is no terminal to ask for the password at: give it on standard input, with --password-stdin")
 	}
-	first, err := p.ask(terminal, "Password: ")
+	first, err := p.ask(cmd.Context(), terminal, "Password: ")
 	if err != nil {
 		return "", err
 	}
-	second, err := p.ask(terminal, "Again: ")
+	second, err := p.ask(cmd.Context(), terminal, "Again: ")
 	if err != nil {
 		return "", err
 	}
@@ -48,14 +49,32 @@ func (p *program) readPassword(cmd *cobra.Command) (secret.Text, error) {
 	return first, nil
 }
 
-func (p *program) ask(terminal *os.File, question string) (secret.Text, error) {
-	fmt.Fprint(p.stderr, question)
-	answer, err := term.ReadPassword(int(terminal.Fd()))
-	fmt.Fprintln(p.stderr)
+// ask asks a question, and does not show the answer. Who gives up (Ctrl-C) finds the terminal as it was.
+func (p *program) ask(ctx context.Context, terminal *os.File, question string) (secret.Text, error) {
+	before, err := term.GetState(int(terminal.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("read password: %w", err)
 	}
-	return secret.Text(answer), nil
+	fmt.Fprint(p.stderr, question)
+	defer fmt.Fprintln(p.stderr)
+	type answer struct {
+		text []byte
+		err  error
+	}
+	given := make(chan answer, 1)
+	go func() { // a terminal cannot be told to stop waiting; this one ends with the process
+		text, err := term.ReadPassword(int(terminal.Fd()))
+		given <- answer{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", failed(errors.Join(errors.New("no password was given"), term.Restore(int(terminal.Fd()), before)))
+	case got := <-given:
+		if got.err != nil {
+			return "", fmt.Errorf("read password: %w", got.err)
+		}
+		return secret.Text(got.text), nil
+	}
 }
 
 // readSecret reads a stream to its end, and leaves out the newline that an echo adds.

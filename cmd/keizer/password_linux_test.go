@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +57,9 @@ func TestAPasswordIsAskedForTwiceAndNotEchoed(t *testing.T) {
 			}
 			_, _ = io.Copy(io.Discard, questions)
 		}()
-		got, err := p.readPassword(passwordFlag(&cobra.Command{}))
+		cmd := passwordFlag(&cobra.Command{})
+		cmd.SetContext(t.Context())
+		got, err := p.readPassword(cmd)
 		asked.Close()
 		if c.want == "" && (err != nil || got.Reveal() != c.first) || c.want != "" && (err == nil || err.Error() != c.want) {
 			t.Errorf("got %q, %v", got.Reveal(), err)
@@ -69,6 +72,26 @@ func TestAPasswordIsAskedForTwiceAndNotEchoed(t *testing.T) {
 		if err != nil || strings.Contains(string(seen[:n]), "correct") {
 			t.Errorf("the terminal shows %q, %v", seen[:n], err)
 		}
+	}
+}
+
+func TestWhoGivesNoPasswordHasTheirTerminalBack(t *testing.T) {
+	_, tty := terminal(t)
+	p := &program{stdin: tty, stderr: io.Discard}
+	ctx, interrupt := context.WithCancel(t.Context())
+	cmd := passwordFlag(&cobra.Command{})
+	cmd.SetContext(ctx)
+	go func() {
+		waitForSilence(t, tty)
+		interrupt()
+	}()
+	_, err := p.readPassword(cmd)
+	if err == nil || err.Error() != "no password was given" || exitCode(err) != exitFailed {
+		t.Errorf("%v", err)
+	}
+	state, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil || state.Lflag&unix.ECHO == 0 {
+		t.Errorf("the terminal shows nothing any more: %v", err)
 	}
 }
 

@@ -108,7 +108,7 @@ func (a *attempt) readSecrets(p *program, cmd *cobra.Command, clientSecret bool)
 	if !ok || !isTerminal(terminal) {
 		return usage("there is no terminal to ask for the password at: give it on standard input, with --password-stdin")
 	}
-	a.password, err = p.ask(terminal, "Password of "+a.username+": ")
+	a.password, err = p.ask(cmd.Context(), terminal, "Password of "+a.username+": ")
 	return err
 }
 
