@@ -30,7 +30,6 @@ import (
 // and silently ignored by most apps.
 const (
 	totpStep   = 30 // seconds
-	totpDigits = 6
 	totpSecret = 20 // bytes
 	// totpDrift is how many steps a clock may be off.
 	totpDrift = 1
@@ -228,7 +227,7 @@ func (p *People) tryAuthenticator(ctx context.Context, _ visitor.Visitor, user *
 
 // stepOf is the time step that a code is of, if it is one of the few that are taken now, and later than the last one taken.
 func stepOf(key []byte, code string, last int64, now time.Time) (int64, bool) {
-	code = digitsOf(code, totpDigits)
+	code = digitsOf(code)
 	if code == "" {
 		return 0, false
 	}
@@ -246,13 +245,16 @@ func stepOf(key []byte, code string, last int64, now time.Time) (int64, bool) {
 	return 0, false
 }
 
-// digitsOf is a code of n digits without what people put between them; nothing when it is none.
-func digitsOf(code string, n int) string {
-	if len(code) > 4*n {
+// factorDigits is how long the codes of second factors are, of apps and by mail.
+const factorDigits = 6
+
+// digitsOf is a code without what people put between its digits; nothing when it is none.
+func digitsOf(code string) string {
+	if len(code) > 4*factorDigits {
 		return ""
 	}
 	code = strings.NewReplacer(" ", "", "-", "", "\u00a0", "").Replace(code)
-	if len(code) != n || strings.Trim(code, "0123456789") != "" {
+	if len(code) != factorDigits || strings.Trim(code, "0123456789") != "" {
 		return ""
 	}
 	return code

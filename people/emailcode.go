@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	emailCodeDigits   = 6
 	emailCodeLifetime = 10 * time.Minute
 	// emailCodeTries is how often one code may be guessed at; a new one brings as many again, and there are few (S-214).
 	emailCodeTries = 5
@@ -42,7 +41,7 @@ func (p *People) SendEmailCode(ctx context.Context, who visitor.Visitor, user *s
 	if err != nil {
 		return fmt.Errorf("make a code: %w", err)
 	}
-	code := fmt.Sprintf("%0*d", emailCodeDigits, n.Int64())
+	code := fmt.Sprintf("%0*d", factorDigits, n.Int64())
 	id := uuid.New()
 	data, err := json.Marshal(emailCodeData{p.keyring.MAC(purposeEmailCode, user.OrgID.String(), id.String(), code)})
 	if err != nil {
@@ -96,7 +95,7 @@ func (p *People) tryEmailCode(ctx context.Context, _ visitor.Visitor, user *stor
 	if err != nil {
 		return nil, err
 	}
-	code = digitsOf(code, emailCodeDigits)
+	code = digitsOf(code)
 	if code == "" || !p.keyring.VerifyMAC(purposeEmailCode, data.MAC, user.OrgID.String(), token.ID.String(), code) {
 		return nil, wrongCode()
 	}

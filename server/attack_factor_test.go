@@ -524,7 +524,7 @@ func TestABrowserIsRememberedForAWhile(t *testing.T) {
 			t.Errorf("by a recovery code: %d", answer.Status)
 		}
 		keep(t, visitor, house, answer)
-		page = asked("after a recovery code", "alice")
+		asked("after a recovery code", "alice")
 
 		// An organization that remembers nobody offers nothing, and takes nothing.
 		decide(t, []*servertest.House{house}, "default", "second_factor.remember", "0s")
