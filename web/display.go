@@ -7,22 +7,30 @@ import (
 	"unicode/utf8"
 )
 
-// maxDisplay bounds what a name may take of a page, in characters.
-const maxDisplay = 80
+// How much a name, or a sentence, may take of a page, in characters.
+const (
+	maxDisplay  = 80
+	maxSentence = 500
+)
 
 // display makes a name, which somebody else has chosen, fit to stand in a sentence of ours: valid, short, on one line, and
 // without the invisible characters by which it could turn what follows it around (Trojan Source, CVE-2021-42574).
-func display(name string) string {
+func display(name string) string { return fit(name, maxDisplay) }
+
+// sentence does the same for what somebody else says in a sentence, none of which may be missing where people decide by it.
+func sentence(text string) string { return fit(text, maxSentence) }
+
+func fit(text string, most int) string {
 	var b strings.Builder
 	length := 0
-	for _, r := range strings.ToValidUTF8(name, "\uFFFD") {
+	for _, r := range strings.ToValidUTF8(text, "\uFFFD") {
 		if unicode.IsSpace(r) {
 			r = ' '
 		}
 		if !unicode.IsPrint(r) && r != '\u200c' && r != '\u200d' { // joiners shape Persian and Indic words
 			continue
 		}
-		if length++; length > maxDisplay {
+		if length++; length > most {
 			return strings.TrimSpace(b.String()) + "…"
 		}
 		b.WriteRune(r)

@@ -124,6 +124,7 @@ func (p *Pages) functions() template.FuncMap {
 	return template.FuncMap{
 		"asset":    p.static.address,
 		"display":  display,
+		"sentence": sentence,
 		"initials": initials,
 		"https":    httpsOnly,
 		"script":   func() template.JS { return submitScript },
