@@ -164,7 +164,11 @@ func (p *program) auditTail() *cobra.Command {
 				return err
 			}
 			if follow {
-				return p.followAudit(ctx, house.DB, org, filter, last)
+				err := p.followAudit(ctx, house.DB, org, filter, last)
+				if errors.Is(err, context.Canceled) {
+					return nil // that is how it ends
+				}
+				return err
 			}
 			return p.listAudit(org, func() ([]storage.AuditEvent, error) {
 				page := last
@@ -221,9 +225,6 @@ func (p *program) followAudit(ctx context.Context, db *storage.DB, org *tenant.O
 		}
 		for {
 			page, err := db.ListAudit(ctx, filter)
-			if ctx.Err() != nil {
-				return nil, nil
-			}
 			if err != nil {
 				return nil, err
 			}
@@ -233,7 +234,7 @@ func (p *program) followAudit(ctx context.Context, db *storage.DB, org *tenant.O
 			}
 			select {
 			case <-ctx.Done():
-				return nil, nil
+				return nil, ctx.Err()
 			case <-time.After(followEvery):
 			}
 		}
