@@ -24,7 +24,7 @@ const (
 	// worse than late: who waits may hold the very database connection that the one who asks is waiting for.
 	staleFor = 2 * time.Second
 
-	maxRings = 4096             // organizations whose keys are kept parsed
+	maxRings = 12_288           // organizations whose keys are kept, parsed as far as they were needed
 	idleRing = 10 * time.Minute // and how long those that nobody asks for
 )
 
@@ -83,7 +83,11 @@ func (k *Keys) Sign(ctx context.Context, alg, typ string, claims any) (string, e
 	if err != nil {
 		return "", fmt.Errorf("write claims: %w", err)
 	}
-	return key.compact(typ, payload)
+	m, err := key.material()
+	if err != nil {
+		return "", err
+	}
+	return m.compact(typ, payload)
 }
 
 // JWKS returns the organization's JWK Set (RFC 7517 §5) as it is served, and a strong entity tag for it. The bytes are
@@ -93,7 +97,11 @@ func (k *Keys) JWKS(ctx context.Context) (body []byte, etag string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return r.jwks, r.etag, nil
+	set, err := r.set()
+	if err != nil {
+		return nil, "", err
+	}
+	return set.jwks, set.etag, nil
 }
 
 // Algs returns the algorithms that the organization has an active key for.
@@ -133,7 +141,10 @@ func (k *Keys) Verify(ctx context.Context, token string, algs []string, typ stri
 	if err != nil {
 		return nil, err
 	}
-	public := r.public(t.kid, t.alg)
+	public, err := r.public(t.kid, t.alg)
+	if err != nil {
+		return nil, err
+	}
 	if public == nil {
 		if public, err = k.past(ctx, t.kid, t.alg); err != nil {
 			return nil, err
@@ -294,5 +305,5 @@ func (k *Keys) read(ctx context.Context, before *ring, now time.Time) (*ring, er
 	if err != nil {
 		return nil, fmt.Errorf("load signing keys: %w", err)
 	}
-	return newRing(rows, before, now)
+	return newRing(rows, before, now), nil
 }
