@@ -40,8 +40,9 @@ type Attempt struct {
 // CheckPassword returns whose password was given. Nobody's is ErrRefused; too many failures from one place are a
 // *throttle.Exceeded, and so are too many with a browser that the person has signed in with.
 //
-// Every way to ErrRefused does the same work: the same look-ups, one hash, one row. Neither the answer nor its time tells a
-// stranger who exists (S-196, S-197), nor that a password was not even looked at because the account was guessed at too often:
+// Every way to ErrRefused does the same work: the same look-ups, one hash, one row. For whoever does not exist, or has no password, the
+// hash is one of somebody else's, which may have been made elsewhere. Neither the answer nor its time tells a stranger who exists
+// (S-196, S-197), nor that a password was not even looked at because the account was guessed at too often:
 // whoever guesses cannot know that to go on is in vain. What strangers use up is theirs alone: with a browser that the person has
 // signed in with, only what was tried there counts (S-201).
 func (p *People) CheckPassword(ctx context.Context, who visitor.Visitor, a Attempt) (*storage.User, error) {
@@ -58,12 +59,21 @@ func (p *People) CheckPassword(ctx context.Context, who visitor.Visitor, a Attem
 		return nil, err
 	}
 	count := p.count(who, a, user, known)
+	others, err := p.anothersHash(ctx, count.account) // also where it is not needed
+	if err != nil {
+		return nil, err
+	}
 
-	ok, outdated, err := p.hasher.VerifyIf(ctx, a.Password, hash, count.admit)
+	var ok, outdated bool
+	if hash == password.None {
+		err = p.hasher.PretendIf(ctx, a.Password, others, count.admit)
+	} else {
+		ok, outdated, err = p.hasher.VerifyIf(ctx, a.Password, hash, count.admit)
+	}
 	if errors.Is(err, password.ErrMalformed) {
 		// Somebody brought it in from elsewhere. That is the operator's to know, and not the stranger's.
 		p.log.ErrorContext(ctx, "the stored password hash of a user cannot be read", "user", id, "cause", err)
-		ok, outdated, err = p.hasher.VerifyIf(ctx, a.Password, password.None, count.admit)
+		err = p.hasher.PretendIf(ctx, a.Password, others, count.admit)
 	}
 	var exceeded *throttle.Exceeded
 	switch {
@@ -85,6 +95,27 @@ func (p *People) CheckPassword(ctx context.Context, who visitor.Visitor, a Attem
 		p.rehash(ctx, a.Password, user)
 	}
 	return user, nil
+}
+
+// anothersHash is the password hash of whoever of the organization an account leads to: of anybody, and of the same one every time.
+// Nobody who does not know our keys can tell whose it is.
+func (p *People) anothersHash(ctx context.Context, account string) (string, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return "", err
+	}
+	at := uuid.NewSHA1(uuid.Nil, []byte(p.keyring.MAC("another's hash", org.ID.String(), account)))
+	hash, err := p.db.PasswordHashFrom(ctx, at)
+	if errors.Is(err, storage.ErrNotFound) {
+		hash, err = p.db.PasswordHashFrom(ctx, uuid.Nil)
+	}
+	if errors.Is(err, storage.ErrNotFound) {
+		return password.None, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up a hash: %w", err)
+	}
+	return hash, nil
 }
 
 // RefuseSignIn writes a refused sign-in down and returns ErrRefused. What was typed in place of a name is kept as a keyed

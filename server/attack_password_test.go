@@ -350,7 +350,8 @@ func TestWithoutTheTableOfLimitsNobodySignsIn(t *testing.T) {
 }
 
 // volatile is what differs between two answers of the same page for other reasons than what it says.
-var volatile = regexp.MustCompile(`name="csrf_token" value="[^"]*"|[0-9A-Z]{26}|value="[^"]*" autocomplete="username"`)
+var volatile = regexp.MustCompile(`name="csrf_token" value="[^"]*"|[0-9A-Z]{26}|value="[^"]*" autocomplete="username|id="passkey-challenge" value="[^"]*"|` +
+	`&#34;challenge&#34;:&#34;[\w-]*&#34;`)
 
 // S-196, S-197: whoever there is, and whatever is wrong with them, a sign-in that fails says the same, has done the same work, and
 // has left as many rows.

@@ -78,3 +78,58 @@ func TestWhoeverWasBroughtInFromElsewhereSignsInAndIsHashedAnew(t *testing.T) {
 		}
 	})
 }
+
+// S-197: where people were brought in from elsewhere, whoever does not exist, or has no password, takes as long as one of them; and is
+// not let in by the password of whomever that is.
+func TestWhoIsNobodyTakesTheWorkOfSomebody(t *testing.T) {
+	t.Parallel()
+	servertest.EachDatabase(t, func(t *testing.T, databaseURL string) {
+		house := servertest.Start(t, servertest.Options{DatabaseURL: databaseURL, Configure: behindProxies})
+		org := house.In("default")
+		next := 0
+		// elsewhere is how many hashes from elsewhere are computed for a sign-in that fails.
+		elsewhere := func(name string) int64 {
+			t.Helper()
+			next++
+			worked, before := house.Hasher.Worked(), house.Hasher.Elsewhere()
+			if answer := newGuesser(t, house).guess(stranger(next), name, "correct horse"); answer.Status != http.StatusUnauthorized {
+				t.Errorf("%s: %d", name, answer.Status)
+			}
+			if worked = house.Hasher.Worked() - worked; worked != 1 {
+				t.Errorf("%s: %d hashes were computed", name, worked)
+			}
+			return house.Hasher.Elsewhere() - before
+		}
+		if n := elsewhere("nobody"); n != 0 {
+			t.Error("of nobody at all somebody was brought in")
+		}
+		const imported = `{"email":"person%d@example.com","username":"person%d","password_hash":"$pbkdf2-sha256$1000$c2FsdHNhbHRzYWx0c2FsdA$BBs.1.PaslLtBPULUr8/lQicvVuHiEPMz0i8MjLCbzM"}` + "\n"
+		var lines strings.Builder
+		for i := range 8 {
+			fmt.Fprintf(&lines, imported, i, i)
+		}
+		if _, err := house.Operators.ImportUsers(org, manage.JSONLines(strings.NewReader(lines.String())), manage.ImportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"nobody", "nobody@example.com", "two words", "somebody else", "another"} {
+			if n := elsewhere(name); n != 1 {
+				t.Errorf("%s: %d hashes from elsewhere were computed", name, n)
+			}
+		}
+		// Of people without a password there are as many kinds as of others.
+		social := house.User(org, "social")
+		if err := house.DB.SetPasswordHash(org, social.ID, password.None); err != nil {
+			t.Fatal(err)
+		}
+		if status := newGuesser(t, house).guess(stranger(500), "person0", "correct horse").Status; status != http.StatusSeeOther {
+			t.Errorf("somebody who was brought in: %d", status)
+		}
+		elsewhere("social")
+		change(t, house, `UPDATE users SET password_hash = 'no hash at all'`)
+		for _, name := range []string{"nobody", "social"} {
+			if n := elsewhere(name); n != 0 {
+				t.Errorf("%s, beside a hash that cannot be read: %d", name, n)
+			}
+		}
+	})
+}

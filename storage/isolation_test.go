@@ -95,6 +95,10 @@ var trespasses = map[string]trespass{
 	"GiveUpRequest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.GiveUpRequest(ctx, f.claim))
 	},
+	"PasswordHashFrom": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		hash, err := db.PasswordHashFrom(ctx, uuid.Nil)
+		return count(hash == f.user.PasswordHash), err
+	},
 	"ListUsers": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListUsers(ctx, uuid.Nil, 0))
 	},

@@ -87,6 +87,14 @@ func (db *DB) UserByLogin(ctx context.Context, login string) (*User, error) {
 	return &user, nil
 }
 
+// PasswordHashFrom returns what the password of a person is checked against, whoever is the first from an id on.
+func (db *DB) PasswordHashFrom(ctx context.Context, id uuid.UUID) (hash string, err error) {
+	err = db.scoped(ctx, reading, "read a password hash", func(q *query) error {
+		return q.row(`SELECT password_hash FROM users WHERE org_id = $1 AND id >= $2 ORDER BY id LIMIT 1`, q.org, id).Scan(&hash)
+	})
+	return hash, err
+}
+
 // ListUsers returns people in the order of their ids, those after the given one.
 func (db *DB) ListUsers(ctx context.Context, after uuid.UUID, limit int) ([]User, error) {
 	var users []User

@@ -34,13 +34,14 @@ type Options struct {
 
 // A Hasher hashes in a bounded number of slots. It is safe for concurrent use.
 type Hasher struct {
-	slots   chan struct{}
-	wait    time.Duration
-	queue   int64
-	waiting atomic.Int64
-	worked  atomic.Int64
-	heavy   chan struct{}
-	decoy   *stored // what is compared with for unknown users
+	slots     chan struct{}
+	wait      time.Duration
+	queue     int64
+	waiting   atomic.Int64
+	worked    atomic.Int64
+	elsewhere atomic.Int64
+	heavy     chan struct{}
+	decoy     *stored // what is compared with for unknown users
 }
 
 // New returns a hasher.
@@ -96,6 +97,23 @@ func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(
 			return false, false, fmt.Errorf("verify password: %w", err)
 		}
 	}
+	return h.compare(ctx, password, hash, nobody, admit)
+}
+
+// PretendIf does the work of VerifyIf for whoever has no password, or does not exist: that of comparing with a hash of somebody else's,
+// so that it takes as long as people's passwords take where many were brought in from elsewhere. Nothing ever matches. A hash that
+// cannot be read, or none, stands for one of today's.
+func (h *Hasher) PretendIf(ctx context.Context, password, like string, admit func(context.Context) (look bool, err error)) error {
+	hash, err := read(like)
+	if err != nil {
+		hash = h.decoy
+	}
+	_, _, err = h.compare(ctx, password, hash, true, admit)
+	return err
+}
+
+func (h *Hasher) compare(ctx context.Context, password string, hash *stored, nobody bool, admit func(context.Context) (look bool, err error),
+) (ok, outdated bool, err error) {
 	if len(password) > MaxLength {
 		password, nobody = password[:MaxLength], true
 	}
@@ -111,6 +129,9 @@ func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(
 		}
 	}
 	h.worked.Add(1)
+	if !hash.current {
+		h.elsewhere.Add(1)
+	}
 	if matched := hash.matches(password); !matched || !look || nobody {
 		return false, false, nil
 	}
@@ -119,6 +140,9 @@ func (h *Hasher) VerifyIf(ctx context.Context, password, phc string, admit func(
 
 // Worked is how many passwords were compared with a hash, or with the decoy, since the start.
 func (h *Hasher) Worked() int64 { return h.worked.Load() }
+
+// Elsewhere is how many of those were compared with a hash that was made elsewhere, or long ago.
+func (h *Hasher) Elsewhere() int64 { return h.elsewhere.Load() }
 
 // Decoy does the work of Verify for a user who does not exist.
 func (h *Hasher) Decoy(ctx context.Context, password string) error {
