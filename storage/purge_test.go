@@ -210,7 +210,9 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			SELECT gen_random_uuid(), $1::uuid, 'mail', '', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO idempotency_keys (digest, org_id, request, attempt, claimed_until, expires_at)
 			SELECT md5(i::text), $1::uuid, 'r', 'a', now(), now() + interval '1 hour' FROM generate_series(1, 20000) i`,
-		`INSERT INTO audit_events (org_id, actor, action) SELECT $1::uuid, 'a', 'b' FROM generate_series(1, 20000) i`,
+		`INSERT INTO audit_events (org_id, actor, action, sequence) SELECT $1::uuid, 'a', 'b' || i % 1000, i FROM generate_series(2, 20000) i`,
+		`INSERT INTO audit_chains (org_id, sequence, mac, link, sealed_key, unchained, checked_sequence, checked_at, created_at)
+			SELECT id, 0, '', '', '', 0, 0, now(), now() FROM organizations o WHERE NOT EXISTS (SELECT 1 FROM audit_chains c WHERE c.org_id = o.id)`,
 	} {
 		var args []any
 		if strings.Contains(statement, "$1") {
@@ -294,17 +296,26 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"AuthenticatorsOf":    func() error { _, err := db.AuthenticatorsOf(ctx, f.user.ID); return err },
 		"FactorCounts":        func() error { _, err := db.FactorCounts(ctx, f.user.ID); return err },
 		"ListAudit":           func() error { _, err := db.ListAudit(ctx, storage.AuditFilter{Limit: 10}); return err },
-		"AuditOfUser":         func() error { _, err := db.AuditOfUser(ctx, "a", f.user.ID, nil, 10); return err },
-		"SessionsOfUser":      func() error { _, err := db.SessionsOfUser(ctx, f.user.ID, now()); return err },
-		"ApplicationsOfUser":  func() error { _, err := db.ApplicationsOfUser(ctx, f.user.ID); return err },
-		"Device":              func() error { _, err := db.Device(ctx, f.device.Token, f.user.ID); return err },
-		"DevicesOf":           func() error { _, err := db.DevicesOf(ctx, f.user.ID); return err },
-		"SeeDevice":           func() error { return db.SeeDevice(ctx, f.device.ID, "b", end) },
-		"DistrustDevices":     func() error { return db.DistrustDevices(ctx, f.user.ID) },
-		"MoveDevices":         func() error { return db.MoveDevices(ctx, uuid.NewString(), uuid.NewString()) },
-		"Take":                func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
-		"TakeTurn":            func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
-		"Forgive":             func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
+		"ListAudit further": func() error {
+			_, err := db.ListAudit(ctx, storage.AuditFilter{Limit: 10, After: &storage.AuditEvent{Sequence: 10000}})
+			return err
+		},
+		"ListAudit by action": func() error {
+			_, err := db.ListAudit(ctx, storage.AuditFilter{Limit: 10, Action: "b7", Since: now().Add(-time.Hour)})
+			return err
+		},
+		"AppendAudit":        func() error { return db.AppendAudit(ctx, &storage.AuditEvent{Actor: "a", Action: "b"}) },
+		"AuditOfUser":        func() error { _, err := db.AuditOfUser(ctx, "a", f.user.ID, nil, 10); return err },
+		"SessionsOfUser":     func() error { _, err := db.SessionsOfUser(ctx, f.user.ID, now()); return err },
+		"ApplicationsOfUser": func() error { _, err := db.ApplicationsOfUser(ctx, f.user.ID); return err },
+		"Device":             func() error { _, err := db.Device(ctx, f.device.Token, f.user.ID); return err },
+		"DevicesOf":          func() error { _, err := db.DevicesOf(ctx, f.user.ID); return err },
+		"SeeDevice":          func() error { return db.SeeDevice(ctx, f.device.ID, "b", end) },
+		"DistrustDevices":    func() error { return db.DistrustDevices(ctx, f.user.ID) },
+		"MoveDevices":        func() error { return db.MoveDevices(ctx, uuid.NewString(), uuid.NewString()) },
+		"Take":               func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
+		"TakeTurn":           func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
+		"Forgive":            func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
 		"FindUsers": func() error {
 			_, next, err := db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{Limit: 10})
 			if err == nil {
