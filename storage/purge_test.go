@@ -194,7 +194,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		`INSERT INTO oauth_providers (org_id, name, client_id, client_secret) VALUES ($1, 'purged', 'c', '')`,
 		`INSERT INTO upstream_requests (digest, org_id, browser_digest, provider_id, user_id, data, expires_at, created_at)
 			SELECT md5(u.id::text), u.org_id, md5(u.id::text), p.id, u.id, '', now() + interval '1 hour', now() FROM users u
-			JOIN oauth_providers p ON p.org_id = u.org_id WHERE u.org_id = $1`,
+			JOIN oauth_providers p ON p.org_id = u.org_id AND p.name = 'purged' WHERE u.org_id = $1`,
 		`INSERT INTO spent_challenges (org_id, digest, expires_at)
 			SELECT $1::uuid, md5(i::text), now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO passkeys (id, org_id, user_id, credential_id, name, record, created_at)
