@@ -325,6 +325,41 @@ func TestARoleThatASecondFactorIsAskedOfKeepsItsName(t *testing.T) {
 	})
 }
 
+// F-14: a role that is given while it goes is not there afterwards, and neither is an error that is nobody's fault.
+func TestARoleThatIsGivenWhileItGoesIsGone(t *testing.T) {
+	each(t, func(t *testing.T, o, other replica) {
+		ctx := o.organization(t, "acme")
+		alice := o.person(t, ctx, "alice")
+		p, err := o.CreatePermission(ctx, manage.NewPermission{Resource: "orders", Action: "read"})
+		must(t, err)
+		for range 8 {
+			role, err := o.CreateRole(ctx, manage.NewRole{Name: "clerk"})
+			must(t, err)
+			errs := atOnce(func(i int) error {
+				switch i {
+				case 0:
+					return o.DeleteRole(ctx, role.ID)
+				case 1:
+					return errOf(other.GrantRole(ctx, alice.ID, role.ID))
+				default:
+					return errOf(other.UpdateRole(ctx, role.ID, manage.RolePatch{Permissions: &[]string{p.Name}}))
+				}
+			}, 3)
+			if errs[0] != nil {
+				t.Errorf("the deletion: %v", errs[0])
+			}
+			for _, err := range errs[1:] {
+				if err != nil && !errors.Is(err, storage.ErrNotFound) {
+					t.Errorf("beside it: %v", err)
+				}
+			}
+			if roles, allowed := o.rights(t, ctx, alice); len(roles)+len(allowed) != 0 {
+				t.Errorf("%v, %v", roles, allowed)
+			}
+		}
+	})
+}
+
 // An owner goes by losing the role as well as by going.
 func TestTheLastOwnerKeepsTheRole(t *testing.T) {
 	each(t, func(t *testing.T, o, other replica) {

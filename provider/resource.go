@@ -252,13 +252,13 @@ func (p *Provider) narrow(
 		if left, held, err = p.permitted(ctx, person, left, audience); err != nil {
 			return nil, err
 		}
-		roles, permissions := slices.Contains(left, scopeRoles), slices.Contains(left, scopePermissions)
-		if client.AccessTokenFormat == formatJWT && (roles || permissions) {
+		if client.AccessTokenFormat == formatJWT && sayRights(left) {
 			if held == nil {
 				if held, err = p.rightsOf(ctx, person); err != nil {
 					return nil, err
 				}
 			}
+			left = held.fitting(left)
 			session.Rights = held.saidBy(left)
 		}
 	}
@@ -266,6 +266,26 @@ func (p *Provider) narrow(
 		return nil, errNothingLeft
 	}
 	return left, nil
+}
+
+// What a JWT has room for, in bytes of names. A token travels in the header of every request, where much else is not to be had: with
+// these a JWT stays below 8 KiB, and is one that our own endpoints take.
+const (
+	maxSaidRoles       = 1 << 10
+	maxSaidPermissions = 7 << 8 // which are said twice
+)
+
+// fitting leaves out the scopes by which a JWT would come to say more than it has room for. The answer's scope tells of it.
+func (r *rights) fitting(scopes []string) []string {
+	size := func(names []string) (n int) {
+		for _, name := range names {
+			n += len(name) + len(`"",`)
+		}
+		return n
+	}
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool {
+		return scope == scopeRoles && size(r.roles) > maxSaidRoles || scope == scopePermissions && size(r.permissions) > maxSaidPermissions
+	})
 }
 
 // saidBy is what a token with some scopes says of somebody's rights (RFC 9068 §2.2.3.1 names roles and entitlements).

@@ -60,9 +60,14 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 	return nil
 }
 
+// sayRights reports whether a token with some scopes says what somebody is or may do.
+func sayRights(scopes []string) bool {
+	return slices.Contains(scopes, scopeRoles) || slices.Contains(scopes, scopePermissions)
+}
+
 // rightsSaidBy looks up what somebody is and may do now, where a token with some scopes says of it; else it is nil.
 func (p *Provider) rightsSaidBy(ctx context.Context, person uuid.UUID, scopes []string) (*rights, error) {
-	if !slices.Contains(scopes, scopeRoles) && !slices.Contains(scopes, scopePermissions) {
+	if !sayRights(scopes) {
 		return nil, nil //nolint:nilnil // it says nothing of it
 	}
 	return p.rightsOf(ctx, person)

@@ -130,8 +130,9 @@ func (db *DB) UpdatePermission(ctx context.Context, p *Permission) error {
 func (db *DB) DeletePermission(ctx context.Context, id uuid.UUID) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "delete permission", func(q *query) error {
-			err := one(ErrNotFound)(q.exec(`UPDATE permissions SET description = description
-				WHERE id = $1 AND org_id = $2 AND name NOT LIKE '`+permission.Prefix+`%'`, id, q.org))
+			var locked int
+			err := q.row(`SELECT 1 FROM permissions WHERE id = $1 AND org_id = $2 AND name NOT LIKE '`+permission.Prefix+`%'`+q.db.forUpdate(),
+				id, q.org).Scan(&locked)
 			if err != nil {
 				return err
 			}

@@ -182,9 +182,10 @@ func (db *DB) DeleteRole(ctx context.Context, id uuid.UUID) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "delete role", func(q *query) error {
 			// First that the role is of this organization, and one that can go: the rows below are found by the role alone. The lock is
-			// what keeps others from giving it to somebody meanwhile.
-			err := one(ErrNotFound)(q.exec(`UPDATE roles SET description = description
-				WHERE id = $1 AND org_id = $2 AND (is_system_role IS NULL OR is_system_role = FALSE)`, id, q.org))
+			// what keeps others from giving it to somebody meanwhile, whom a reference would keep from going.
+			var locked int
+			err := q.row(`SELECT 1 FROM roles WHERE id = $1 AND org_id = $2 AND (is_system_role IS NULL OR is_system_role = FALSE)`+q.db.forUpdate(),
+				id, q.org).Scan(&locked)
 			if err != nil {
 				return err
 			}
