@@ -244,6 +244,7 @@ func (p *program) apiDelete() *cobra.Command {
 			if err := house.Operators.DeleteAPI(ctx, row.ID); err != nil {
 				return err
 			}
-			return p.show(map[string]any{"id": row.ID.String(), "identifier": row.Identifier, "organization": org.Slug, "deleted": true}, field{"deleted", row.Identifier})
+			gone := map[string]any{"id": row.ID.String(), "identifier": row.Identifier, "organization": org.Slug, "deleted": true}
+			return p.show(gone, field{"deleted", row.Identifier})
 		})
 }

@@ -154,7 +154,10 @@ func (p *program) permissionUpdate() *cobra.Command {
 			flag  string
 			value *string
 			field **string
-		}{{"name", &name, &patch.Name}, {"description", &description, &patch.Description}, {"resource", &resource, &patch.Resource}, {"action", &action, &patch.Action}} {
+		}{
+			{"name", &name, &patch.Name}, {"description", &description, &patch.Description}, {"resource", &resource, &patch.Resource},
+			{"action", &action, &patch.Action},
+		} {
 			if cmd.Flags().Changed(text.flag) {
 				*text.field = text.value
 			}
