@@ -12,7 +12,6 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/keizer-auth/keizer/internal/seal"
-	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
@@ -30,10 +29,6 @@ type Deps struct {
 	Operators *manage.Operators
 	Keyring   *seal.Keyring
 	Log       *slog.Logger
-	// Base is the address of the server, without a trailing slash.
-	Base string
-	// Tenant makes of a row what requests know of an organization, suspended ones too.
-	Tenant func(*storage.Organization) (*tenant.Org, error)
 	// IdleTimeout is after how long a session ends that is not used, where the organization says nothing.
 	IdleTimeout time.Duration
 	// LongestToken is the life of the longest-lived token.
@@ -49,21 +44,21 @@ type API struct {
 	base      string
 	// audience is what a token must be for.
 	audience     string
-	tenant       func(*storage.Organization) (*tenant.Org, error)
 	idleTimeout  time.Duration
 	longestToken time.Duration
 
-	huma     huma.API
+	huma huma.API
+	// requests counts in this process, bundles for all of them.
 	requests *throttle.Local
-	// permissions are what each operation takes, by its id.
-	permissions map[string]string
+	bundles  *throttle.Bundles
 }
 
 // New returns the API.
 func New(d Deps) *API {
 	a := &API{
-		db: d.DB, operators: d.Operators, keyring: d.Keyring, log: d.Log, base: d.Base, audience: d.Base + Path, tenant: d.Tenant,
-		idleTimeout: d.IdleTimeout, longestToken: d.LongestToken, requests: throttle.NewLocal(throttle.APIActor), permissions: make(map[string]string),
+		db: d.DB, operators: d.Operators, keyring: d.Keyring, log: d.Log, base: d.Operators.Addresses().Base, audience: d.Operators.Addresses().Management(),
+		idleTimeout: d.IdleTimeout, longestToken: d.LongestToken, bundles: throttle.NewBundles(throttle.APIBundle),
+		requests: throttle.NewLocal(throttle.Limit{Name: throttle.APIActor.Name, Burst: throttle.APIActor.Burst * throttle.APIBundle, Per: throttle.APIActor.Per}),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
@@ -78,13 +73,19 @@ func (a *API) Mount(engine *gin.Engine) {
 	a.huma = humagin.NewWithGroup(engine, group, a.config())
 	a.mountMe()
 	a.mountOrganizations()
+	a.mountHosts()
 	a.mountSettings()
 	a.mountUsers()
+	a.mountFactors()
+	a.mountRoles()
+	a.mountPermissions()
 	a.mountSessions()
 	a.mountGrants()
 	a.mountInvitations()
 	a.mountClients()
+	a.mountAPIs()
 	a.mountKeys()
+	a.mountAudit()
 	a.mountDocument(group)
 }
 
@@ -135,9 +136,6 @@ func (a *API) mountDocument(group *gin.RouterGroup) {
 		})
 	}
 }
-
-// Permissions are what each operation takes, by its id in the document.
-func (a *API) Permissions() map[string]string { return a.permissions }
 
 // Is reports whether an address is one of the API.
 func Is(path string) bool { return strings.HasPrefix(path, "/api/") || path == "/api" }

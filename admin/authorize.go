@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -108,7 +109,7 @@ func (a *API) holder(ctx context.Context, digest string) (*caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	org, err := a.tenant(row)
+	org, err := a.tenantOf(row)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +156,11 @@ func (a *API) holder(ctx context.Context, digest string) (*caller, error) {
 	return c, nil
 }
 
+// tenantOf is an organization as requests see it, suspended ones too.
+func (a *API) tenantOf(row *storage.Organization) (*tenant.Org, error) {
+	return a.operators.Addresses().Tenant(row, time.Now())
+}
+
 // challenge is a refusal of a token (RFC 6750 §3).
 func challenge(status int, code, detail string) *Problem {
 	header := `Bearer realm="keizer"`
@@ -177,11 +183,12 @@ func insufficient(name string) *Problem {
 
 // authorize finds the organization that a request is about, and whether its caller may do there what an operation takes. An
 // organization that is none of the caller's business is as one that does not exist, and is not looked for.
-func (a *API) authorize(ctx context.Context, c *caller, name, slug string) (*tenant.Org, error) {
+func (a *API) authorize(ctx context.Context, c *caller, o *operation, slug string) (*tenant.Org, error) {
+	name := o.permission
 	if name == anyone {
 		return c.org, nil
 	}
-	if slug == "" { // about no organization: it is for those who reach into all
+	if !o.inOrganization() { // it is for those who reach into all
 		if !c.org.Root || !c.holds(name) {
 			return nil, insufficient(name)
 		}
@@ -196,7 +203,7 @@ func (a *API) authorize(ctx context.Context, c *caller, name, slug string) (*ten
 		if err != nil {
 			return nil, err
 		}
-		if in, err = a.tenant(row); err != nil {
+		if in, err = a.tenantOf(row); err != nil {
 			return nil, err
 		}
 	}
@@ -212,5 +219,5 @@ func (a *API) limit(ctx context.Context, c *caller) error {
 	if err := a.requests.Take(subject); err != nil {
 		return err
 	}
-	return a.db.Take(tenant.With(ctx, c.org), throttle.APIActor, c.name(nil))
+	return a.bundles.Take(subject, func() error { return a.db.Take(tenant.With(ctx, c.org), throttle.APIActor, c.name(nil)) })
 }

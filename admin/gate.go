@@ -99,7 +99,7 @@ func (a *API) gate(o *operation) func(huma.Context, func(huma.Context)) {
 		}
 		var in *tenant.Org
 		if err == nil {
-			in, err = a.authorize(ctx, who, o.permission, hc.Param("org"))
+			in, err = a.authorize(ctx, who, o, hc.Param("org"))
 		}
 		if err != nil {
 			fail(err)
@@ -113,7 +113,7 @@ func (a *API) gate(o *operation) func(huma.Context, func(huma.Context)) {
 		ctx = context.WithValue(tenant.With(ctx, in), callerKey{}, who)
 		ctx = context.WithValue(ctx, addressKey{}, c.Request.URL)
 		about := in
-		if !strings.HasPrefix(o.path, orgPath) {
+		if !o.inOrganization() {
 			about = nil
 		}
 		ctx = manage.WithActor(ctx, manage.Actor{

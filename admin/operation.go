@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/keizer-auth/keizer/internal/permission"
 )
 
 // anyone is the permission of an operation that takes none but a good token.
@@ -40,6 +42,9 @@ func (o *operation) tag() string {
 	}
 	return parts[0]
 }
+
+// inOrganization reports whether it is about an organization, which the address names.
+func (o *operation) inOrganization() bool { return strings.HasPrefix(o.path, orgPath) }
 
 // takesBody reports whether a request brings something.
 func (o *operation) takesBody() bool { return len(o.body) > 0 }
@@ -86,6 +91,9 @@ func register[I, O any](a *API, o operation, handler func(ctx context.Context, i
 		Security:    []map[string][]string{{scheme: {}}},
 		Middlewares: huma.Middlewares{a.gate(&o)},
 	}
+	if o.permission != anyone && !permission.Known(o.permission) {
+		panic(o.id + " does not say which permission it takes")
+	}
 	if o.permission != anyone {
 		op.Security[0][scheme] = []string{o.permission}
 	}
@@ -122,5 +130,4 @@ func register[I, O any](a *API, o operation, handler func(ctx context.Context, i
 	if !slices.Contains(op.Errors, http.StatusUnprocessableEntity) {
 		delete(op.Responses, strconv.Itoa(http.StatusUnprocessableEntity))
 	}
-	a.permissions[o.id] = o.permission
 }

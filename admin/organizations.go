@@ -14,23 +14,30 @@ import (
 
 // Organization is an organization as it is answered.
 type Organization struct {
-	ID          string     `json:"id" format:"uuid"`
-	Slug        string     `json:"slug" doc:"What it is called in addresses."`
-	Name        string     `json:"name" doc:"What it is called by people."`
-	Issuer      string     `json:"issuer" format:"uri"`
-	SuspendedAt *time.Time `json:"suspended_at,omitempty" doc:"Since when it serves nobody."`
-	CreatedAt   time.Time  `json:"created_at"`
-	UpdatedAt   time.Time  `json:"updated_at"`
+	ID     string `json:"id" format:"uuid"`
+	Slug   string `json:"slug" doc:"What it is called in addresses."`
+	Name   string `json:"name" doc:"What it is called by people."`
+	Issuer string `json:"issuer" format:"uri"`
+	// NextIssuer is there while a change of the issuer is planned.
+	NextIssuer     string     `json:"next_issuer,omitempty" format:"uri" doc:"What the issuer is to be."`
+	NextIssuerFrom *time.Time `json:"next_issuer_from,omitempty" doc:"From when on."`
+	SuspendedAt    *time.Time `json:"suspended_at,omitempty" doc:"Since when it serves nobody."`
+	CreatedAt      time.Time  `json:"created_at"`
+	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-func (a *API) organizationOf(row *storage.Organization) (Organization, error) {
-	org, err := a.tenant(row)
-	if err != nil {
-		return Organization{}, err
+func (a *API) organizationOf(row *storage.Organization) Organization {
+	addresses, now := a.operators.Addresses(), time.Now()
+	issuer, _ := addresses.Issuer(row, now)
+	org := Organization{
+		ID: row.ID.String(), Slug: row.Slug, Name: row.Name, Issuer: issuer, SuspendedAt: utc(row.SuspendedAt), CreatedAt: row.CreatedAt.UTC(),
+		UpdatedAt: row.UpdatedAt.UTC(),
 	}
-	return Organization{
-		row.ID.String(), row.Slug, row.Name, org.Issuer, utc(row.SuspendedAt), row.CreatedAt.UTC(), row.UpdatedAt.UTC(),
-	}, nil
+	if _, from, planned := row.PlannedIssuerHost(now); planned {
+		org.NextIssuer, _ = addresses.Issuer(row, from)
+		org.NextIssuerFrom = utc(&from)
+	}
+	return org
 }
 
 // InOrg is the part of an address that names the organization.
@@ -52,7 +59,7 @@ func (a *API) currentOrganization(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.organizationOf(row)
+	return a.organizationOf(row), nil
 }
 
 func (a *API) lockOrganization(ctx context.Context) error {
@@ -87,13 +94,7 @@ func (a *API) mountOrganizations() {
 		if err != nil {
 			return nil, err
 		}
-		out, err := paged(ctx, a, rows, next, "organizations", in.Sort, in.Filter, func(*storage.Organization) Organization { return Organization{} })
-		for i := range rows {
-			if err == nil {
-				out.Body.Items[i], err = a.organizationOf(&rows[i])
-			}
-		}
-		return out, err
+		return paged(ctx, a, rows, next, "organizations", in.Sort, in.Filter, a.organizationOf)
 	})
 
 	type createIn struct {
@@ -113,11 +114,7 @@ func (a *API) mountOrganizations() {
 		if err != nil {
 			return nil, err
 		}
-		body, err := a.organizationOf(row)
-		if err != nil {
-			return nil, err
-		}
-		return made(ctx, a, row.Slug, body)
+		return made(ctx, a, row.Slug, a.organizationOf(row))
 	})
 
 	type readIn struct {
@@ -131,11 +128,7 @@ func (a *API) mountOrganizations() {
 		if err != nil {
 			return nil, err
 		}
-		body, err := a.organizationOf(row)
-		if err != nil {
-			return nil, err
-		}
-		return shownUnless(in.Reading, body)
+		return shownUnless(in.Reading, a.organizationOf(row))
 	})
 
 	type patchIn struct {
@@ -154,15 +147,44 @@ func (a *API) mountOrganizations() {
 			if err != nil {
 				return err
 			}
-			body, err := a.organizationOf(row)
-			if err != nil {
-				return err
-			}
-			out, err = shown(body)
+			out, err = shown(a.organizationOf(row))
 			return err
 		})
 		return out, err
 	})
+
+	type deleteIn struct {
+		InOrg
+		Changing
+	}
+	register(a, operation{
+		id: "delete-organization", method: http.MethodDelete, path: orgPath, summary: "Delete an organization",
+		description: "Deletes an organization and all that is in it, for good, but for its audit. The root organization, and the last one, stay.",
+		permission:  permission.OrganizationDelete, names: fields{"slug": ""},
+	}, func(ctx context.Context, in *deleteIn) (*nothing, error) {
+		return nil, a.unchanged(ctx, in.Changing, a.lockOrganization, a.currentOrganization, func(ctx context.Context) error {
+			return a.operators.DeleteOrganization(ctx, in.Org)
+		})
+	})
+
+	for _, deed := range []struct {
+		name, summary, description string
+		do                         func(context.Context, string) (*storage.Organization, error)
+	}{
+		{"suspend", "Suspend an organization", "It serves nobody, and nothing that it has issued is good, until it is resumed.", a.operators.SuspendOrganization},
+		{"resume", "End the suspension of an organization", "What it had issued is good again, as far as it has not expired.", a.operators.ResumeOrganization},
+	} {
+		register(a, operation{
+			id: deed.name + "-organization", method: http.MethodPost, path: orgPath + "/" + deed.name, summary: deed.summary, description: deed.description,
+			permission: permission.OrganizationDelete,
+		}, func(ctx context.Context, in *InOrg) (*one[Organization], error) {
+			row, err := deed.do(ctx, in.Org)
+			if err != nil {
+				return nil, err
+			}
+			return shown(a.organizationOf(row))
+		})
+	}
 }
 
 // truth reads a parameter that may be true, false or absent.

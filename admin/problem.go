@@ -243,7 +243,11 @@ func (a *API) tell(ctx context.Context, err error, names fields) *Problem {
 		p.Type, p.Title, p.Detail = typeBeyondRights, titles[typeBeyondRights], sentence(forbidden.Error())
 		return p
 	case errors.As(err, &conflict):
-		return problem(http.StatusConflict, typeTaken, "", Offence{Pointer: names.pointer(conflict.Field), Detail: plain(conflict.Message)})
+		p := problem(http.StatusConflict, typeTaken, plain(conflict.Message))
+		if pointer := names.pointer(conflict.Field); pointer != "" {
+			p.Errors = []Offence{{Pointer: pointer, Detail: p.Detail}}
+		}
+		return p
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, keys.ErrUnknownKey):
 		return missing()
 	case errors.Is(err, storage.ErrConflict):

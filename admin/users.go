@@ -187,6 +187,23 @@ func (a *API) mountUsers() {
 		return out, err
 	})
 
+	type passwordIn struct {
+		OfUser
+		Body struct {
+			Password string `json:"password" writeOnly:"true" maxLength:"1024"`
+		} `nameHint:"NewPassword"`
+	}
+	register(a, operation{
+		id: "set-user-password", method: http.MethodPut, path: userPath + "/password", summary: "Give a person a new password",
+		description: "It ends their sessions and what was granted in them. They are told so by mail.", permission: permission.UsersWrite,
+	}, func(ctx context.Context, in *passwordIn) (*nothing, error) {
+		id, err := storage.ParseID(in.User)
+		if err != nil {
+			return nil, err
+		}
+		return nil, a.operators.SetPasswordOf(ctx, id, secret.Text(in.Body.Password))
+	})
+
 	type deleteIn struct {
 		OfUser
 		Changing

@@ -203,6 +203,22 @@ func (o *Operators) SetPassword(ctx context.Context, login string, text secret.T
 	if err != nil {
 		return fmt.Errorf("set password: %w", err)
 	}
+	return o.setPassword(ctx, user, text)
+}
+
+// SetPasswordOf is SetPassword for a person whose id is known.
+func (o *Operators) SetPasswordOf(ctx context.Context, id uuid.UUID, text secret.Text) error {
+	if err := password.Check(text.Reveal()); err != nil {
+		return &Invalid{Field: "password", Message: err.Error()}
+	}
+	user, err := o.db.User(ctx, id)
+	if err != nil {
+		return fmt.Errorf("set password: %w", err)
+	}
+	return o.setPassword(ctx, user, text)
+}
+
+func (o *Operators) setPassword(ctx context.Context, user *storage.User, text secret.Text) error {
 	hash, err := o.hasher.Hash(ctx, text.Reveal())
 	if err != nil {
 		return fmt.Errorf("set password: %w", err)

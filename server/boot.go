@@ -144,11 +144,6 @@ func (h *House) Managed(ctx context.Context, slug string) (*tenant.Org, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h.managed(row)
-}
-
-// managed is what a row says of an organization, as operators see it.
-func (h *House) managed(row *storage.Organization) (*tenant.Org, error) {
 	return h.tenants.addresses.Tenant(row, time.Now())
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
@@ -34,6 +35,7 @@ type underWay struct {
 	login, consent             request             // the forms of those pages, filled in
 	refresh, access, jwt       string
 	revocable                  string // a token that is being revoked
+	api                        string // a token for the management API
 
 	// Forms that people have filled in and not yet sent, by what they are.
 	people map[string]request
@@ -65,6 +67,7 @@ func inTheMiddle(t *testing.T, house *servertest.House) *underWay {
 	u.refresh, u.access = tokens.Text("refresh_token"), tokens.Text("access_token")
 	u.revocable = u.client.Redeem(u.code(t)).Text("access_token")
 	u.jwt = u.machine.Token("grant_type", "client_credentials").Text("access_token")
+	u.api = house.Machine(org, permission.UsersRead).Token
 	page := u.newcomer.Go(asking.AuthorizeURL())
 	u.login = request{address: page.URL.RequestURI(), cookies: u.newcomer.Cookies(house.URL),
 		form: fields("csrf_token", csrf(t, page.Body), "username", "alice", "password", servertest.Password)}
@@ -151,6 +154,7 @@ func (u *underWay) everywhere(t *testing.T, code string) map[string]request {
 		"the pages of an account":              {address: "/account", cookies: member},
 		"a link from a letter":                 {address: u.people["the form of a new password"].address},
 		"an invitation":                        {address: u.people["the form of an invitation"].address},
+		"the management API":                   {address: "/api/v1/organizations/default/users", header: []string{"Authorization", "Bearer " + u.api}},
 		"a link that nobody has":               {address: "/verify?token=" + secret.New(secret.Verification)},
 	}
 	maps.Copy(all, u.people)

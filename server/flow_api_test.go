@@ -140,6 +140,39 @@ func TestAProgramManagesTheOrganizationsOfAServer(t *testing.T) {
 		t.Errorf("%d keys", n)
 	}
 
+	// A host, which nobody has proven.
+	host := operator.do(http.StatusCreated, "POST", "/acme/hosts", map[string]any{"host": "Login.Acme.Example"})
+	if host.Text("host") != "login.acme.example" || host.Text("record_content") == "" {
+		t.Errorf("%s", host.Body)
+	}
+	if shown := operator.do(http.StatusOK, "GET", "/acme/hosts/login.acme.example", nil); shown.Header.Get("ETag") != host.Header.Get("ETag") {
+		t.Errorf("%s", shown.Body)
+	}
+	if n := len(items(t, operator.do(http.StatusOK, "GET", "/acme/hosts", nil))); n != 1 {
+		t.Errorf("%d hosts", n)
+	}
+	operator.do(http.StatusBadRequest, "POST", "/acme/hosts", map[string]any{"host": "127.0.0.1"})
+	operator.do(http.StatusBadRequest, "PUT", "/acme/issuer", map[string]any{"host": "login.acme.example"}) // development has no https
+	operator.do(http.StatusOK, "PUT", "/acme/issuer", map[string]any{})
+	operator.do(http.StatusNoContent, "DELETE", "/acme/hosts/login.acme.example", nil)
+
+	// Suspended, it is nobody's but the operators' of the whole server; deleted, it is not there.
+	own := house.Machine(house.In("acme"), permission.OrganizationRead, permission.OrganizationDelete)
+	if off := own.Do("POST", "/organizations/acme/suspend", nil); off.Status != http.StatusOK || off.Text("suspended_at") == "" {
+		t.Errorf("%d %s", off.Status, off.Body)
+	}
+	if gone := own.Do("GET", "/organizations/acme", nil); gone.Status != http.StatusUnauthorized {
+		t.Errorf("%d %s", gone.Status, gone.Body)
+	}
+	if n := len(items(t, operator.do(http.StatusOK, "GET", "?suspended=true", nil))); n != 1 {
+		t.Errorf("%d are suspended", n)
+	}
+	operator.do(http.StatusOK, "GET", "/acme", nil)
+	operator.do(http.StatusOK, "POST", "/acme/resume", nil)
+	if back := own.Do("GET", "/organizations/acme", nil); back.Status != http.StatusOK {
+		t.Errorf("%d %s", back.Status, back.Body)
+	}
+
 	// All of it was written down, with who it was and where from.
 	events, err := house.DB.ListAudit(house.In("acme"), storage.AuditFilter{Limit: 100, OldestFirst: true})
 	if err != nil {
@@ -149,16 +182,23 @@ func TestAProgramManagesTheOrganizationsOfAServer(t *testing.T) {
 	for _, e := range events {
 		if strings.HasPrefix(e.Actor, "client:") {
 			actions = append(actions, e.Action)
-			if !strings.HasSuffix(e.Actor, "@default") || e.IPAddress == nil || e.RequestID == "" {
+			if strings.HasSuffix(e.Actor, "@default") == (e.Action == "organization.suspended") || e.IPAddress == nil || e.RequestID == "" {
 				t.Errorf("%+v", e)
 			}
 		}
 	}
 	if want := []string{
 		"organization.created", "organization.updated", "organization.updated", "organization.updated", "organization.logo_set", "organization.logo_deleted",
-		"key.rotated", "key.revoked",
+		"key.rotated", "key.revoked", "host.claimed", "host.removed", "organization.suspended", "organization.resumed",
 	}; !slices.Equal(actions, want) {
 		t.Errorf("%v, want %v", actions, want)
+	}
+
+	operator.do(http.StatusConflict, "DELETE", "/default", nil)
+	operator.do(http.StatusNoContent, "DELETE", "/acme", nil, "If-Match", operator.do(http.StatusOK, "GET", "/acme", nil).Header.Get("ETag"))
+	operator.do(http.StatusNotFound, "GET", "/acme", nil)
+	if gone := own.Do("GET", "/organizations/acme", nil); gone.Status != http.StatusUnauthorized {
+		t.Errorf("%d %s", gone.Status, gone.Body)
 	}
 }
 
@@ -249,6 +289,14 @@ func TestAProgramManagesThePeopleOfAnOrganization(t *testing.T) {
 	}
 	operator.do(http.StatusOK, "DELETE", "/sessions", nil)
 
+	if n := operator.do(http.StatusOK, "GET", path+"/factors", nil); n.JSON()["passkeys"] != 0.0 {
+		t.Errorf("%s", n.Body)
+	}
+	operator.do(http.StatusOK, "DELETE", path+"/factors", nil)
+	operator.do(http.StatusNoContent, "PUT", path+"/password", map[string]any{"password": "another horse battery staple"})
+	if short := operator.do(http.StatusBadRequest, "PUT", path+"/password", map[string]any{"password": "hunter2"}); !slices.Equal(pointers(short), []string{"/password"}) {
+		t.Errorf("%s", short.Body)
+	}
 	if off := operator.do(http.StatusOK, "POST", path+"/disable", nil); !strings.Contains(off.Body, `"is_active":false`) {
 		t.Errorf("%s", off.Body)
 	}
@@ -277,6 +325,94 @@ func TestAProgramManagesThePeopleOfAnOrganization(t *testing.T) {
 
 	operator.do(http.StatusNoContent, "DELETE", path, nil)
 	operator.do(http.StatusNotFound, "GET", path, nil)
+}
+
+func TestAProgramManagesWhatPeopleMayDo(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	alice := house.User(acme, "alice")
+	operator := &apiJourney{house.Machine(acme, every(false)...), t, "/organizations/acme"}
+
+	p := operator.do(http.StatusCreated, "POST", "/permissions", map[string]any{"resource": "orders", "action": "read"})
+	if again := operator.do(http.StatusOK, "GET", "/permissions/orders:read", nil); again.Text("id") != p.Text("id") || again.Header.Get("ETag") != p.Header.Get("ETag") {
+		t.Errorf("%s", again.Body)
+	}
+	role := operator.do(http.StatusCreated, "POST", "/roles", map[string]any{"name": "clerk", "permissions": []string{"orders:read", permission.UsersRead}})
+	if changed := operator.do(http.StatusOK, "PATCH", "/roles/clerk", `{"description":"Takes orders.","permissions":["orders:read"]}`, "If-Match", role.Header.Get("ETag")); strings.Contains(changed.Body, permission.UsersRead) {
+		t.Errorf("%s", changed.Body)
+	}
+	operator.do(http.StatusPreconditionFailed, "DELETE", "/roles/clerk", nil, "If-Match", role.Header.Get("ETag"))
+	for body, want := range map[string]string{`{"is_system_role":true}`: "/is_system_role", `{"permissions":["nothing:like-it"]}`: "/permissions", `{"name":"Owner"}`: "/name", `{"name":null}`: "/name"} {
+		if wrong := operator.do(http.StatusBadRequest, "PATCH", "/roles/"+role.Text("id"), body); !slices.Equal(pointers(wrong), []string{want}) {
+			t.Errorf("%s: %s", body, wrong.Body)
+		}
+	}
+	for _, system := range []string{"owner", "admin", "auditor", "member"} {
+		operator.do(http.StatusConflict, "PATCH", "/roles/"+system, `{"description":"x"}`)
+		operator.do(http.StatusConflict, "DELETE", "/roles/"+system, nil)
+	}
+	operator.do(http.StatusConflict, "DELETE", "/permissions/"+permission.UsersRead, nil)
+
+	roles := "/users/" + alice.ID.String() + "/roles"
+	operator.do(http.StatusNoContent, "PUT", roles+"/clerk", nil)
+	operator.do(http.StatusNoContent, "PUT", roles+"/"+role.Text("id"), nil)
+	operator.do(http.StatusNotFound, "PUT", roles+"/nobody", nil)
+	if has := items(t, operator.do(http.StatusOK, "GET", roles, nil)); len(has) != 1 || has[0]["name"] != "clerk" {
+		t.Errorf("%v", has)
+	}
+	if who := items(t, operator.do(http.StatusOK, "GET", "/roles/clerk/users", nil)); len(who) != 1 || who[0]["id"] != alice.ID.String() {
+		t.Errorf("%v", who)
+	}
+	if who := items(t, operator.do(http.StatusOK, "GET", "/users?role=clerk", nil)); len(who) != 1 {
+		t.Errorf("%v", who)
+	}
+	operator.do(http.StatusNoContent, "DELETE", roles+"/clerk", nil)
+	operator.do(http.StatusNotFound, "DELETE", roles+"/clerk", nil)
+	operator.do(http.StatusNoContent, "PUT", roles+"/operator", nil) // as owner was called
+	if last := operator.do(http.StatusConflict, "DELETE", roles+"/owner", nil); !strings.Contains(last.Text("detail"), "another owner") {
+		t.Errorf("%s", last.Body)
+	}
+
+	api := operator.do(http.StatusCreated, "POST", "/apis", map[string]any{
+		"identifier": "https://orders.example", "name": "Orders", "scopes": []map[string]any{{"name": "read", "permission": "orders:read"}},
+	})
+	if found := items(t, operator.do(http.StatusOK, "GET", "/apis?identifier=https%3A%2F%2Forders.example", nil)); len(found) != 1 || found[0]["id"] != api.Text("id") {
+		t.Errorf("%v", found)
+	}
+	if found := items(t, operator.do(http.StatusOK, "GET", "/apis?identifier=https%3A%2F%2Fother.example", nil)); len(found) != 0 {
+		t.Errorf("%v", found)
+	}
+	operator.do(http.StatusConflict, "DELETE", "/permissions/orders:read", nil)
+	path := "/apis/" + api.Text("id")
+	if changed := operator.do(http.StatusOK, "PATCH", path, `{"name":"Order desk","scopes":[{"name":"read"},{"name":"write","description":"Write."}]}`, "If-Match", api.Header.Get("ETag")); strings.Contains(changed.Body, "orders:read") {
+		t.Errorf("%s", changed.Body)
+	}
+	if wrong := operator.do(http.StatusBadRequest, "PATCH", path, `{"scopes":[{"name":"read","granted":true}],"identifier":"https://other.example"}`); !slices.Equal(pointers(wrong), []string{"/identifier", "/scopes/0/granted"}) {
+		t.Errorf("%s", wrong.Body)
+	}
+	operator.do(http.StatusNoContent, "DELETE", path, nil)
+	operator.do(http.StatusNoContent, "DELETE", "/permissions/orders:read", nil)
+	operator.do(http.StatusNoContent, "DELETE", "/roles/clerk", nil)
+	operator.do(http.StatusNotFound, "GET", "/roles/clerk", nil)
+
+	// All of it can be read again, a page at a time, the newest first.
+	var actions []string
+	for next := "/audit-events?limit=5"; next != ""; {
+		page := operator.do(http.StatusOK, "GET", next, nil)
+		for _, one := range items(t, page) {
+			if actor, _ := one["actor"].(string); strings.HasPrefix(actor, "client:") {
+				actions = append(actions, one["action"].(string))
+			}
+		}
+		next, _, _ = strings.Cut(strings.TrimPrefix(page.Header.Get("Link"), "<"+house.Base+"/api/v1/organizations/acme"), ">")
+	}
+	if want := []string{
+		"role.deleted", "permission.deleted", "api.deleted", "api.updated", "api.created", "role.granted", "role.revoked", "role.granted", "role.updated", "role.created",
+		"permission.created",
+	}; !slices.Equal(actions, want) {
+		t.Errorf("%v, want %v", actions, want)
+	}
 }
 
 func TestAProgramManagesTheClientsOfAnOrganization(t *testing.T) {

@@ -86,7 +86,7 @@ func New(house *House) (*Server, error) {
 	})
 	s.account = account.New(account.Deps{DB: house.DB, People: house.People, Pages: pages, Sessions: sessions, Log: house.Log})
 	s.admin = admin.New(admin.Deps{
-		DB: house.DB, Operators: house.Operators, Keyring: house.Keyring, Log: house.Log, Base: cfg.Base(), Tenant: house.managed,
+		DB: house.DB, Operators: house.Operators, Keyring: house.Keyring, Log: house.Log,
 		IdleTimeout: cfg.Session.IdleTimeout, LongestToken: cfg.LongestToken(),
 	})
 	if cfg.Development() {

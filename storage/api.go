@@ -178,6 +178,13 @@ func (db *DB) UpdateAPI(ctx context.Context, api *API) error {
 	return err
 }
 
+// LockAPI keeps everybody else from changing an API until the transaction ends.
+func (db *DB) LockAPI(ctx context.Context, id uuid.UUID) error {
+	return db.scoped(ctx, writing, "lock API", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE apis SET updated_at = updated_at WHERE id = $1 AND org_id = $2`, id, q.org))
+	})
+}
+
 // DeleteAPI removes an API with its scopes. Tokens that are out keep its name in them until they expire.
 func (db *DB) DeleteAPI(ctx context.Context, id uuid.UUID) error {
 	return db.scoped(ctx, writing, "delete API", func(q *query) error {

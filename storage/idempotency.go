@@ -58,10 +58,10 @@ func (db *DB) ClaimRequest(ctx context.Context, body string, parts ...string) (c
 				return err
 			}
 			var request string
-			var done *time.Time
+			var until time.Time
 			var sealed []byte
-			err = q.row(`SELECT request, done_at, answer FROM idempotency_keys WHERE digest = $1 AND org_id = $2`, claim.digest, q.org).
-				Scan(&request, &done, &sealed)
+			err = q.row(`SELECT request, claimed_until, answer FROM idempotency_keys WHERE digest = $1 AND org_id = $2`, claim.digest, q.org).
+				Scan(&request, &until, &sealed)
 			switch {
 			case errors.Is(err, sql.ErrNoRows): // given up this very moment
 				return ErrClaimed
@@ -69,7 +69,7 @@ func (db *DB) ClaimRequest(ctx context.Context, body string, parts ...string) (c
 				return err
 			case request != claim.request:
 				return ErrClaimedOtherwise
-			case done == nil:
+			case sealed == nil && until.After(q.now): // also while it is done already, and the answer on its way
 				return ErrClaimed
 			case sealed == nil:
 				return ErrAnswerLost

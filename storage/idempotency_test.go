@@ -58,6 +58,9 @@ func TestARequestIsCarriedOutOnceWhateverBecomesOfWhoeverHasIt(t *testing.T) {
 		}
 		must(t, db.GiveUpRequest(ctx, first)) // has nothing to give up
 		must(t, deed(second, "second@example.com"))
+		if _, _, err := claim("body"); !errors.Is(err, storage.ErrClaimed) {
+			t.Errorf("while the answer is on its way: %v", err)
+		}
 
 		// It is done, and whoever did it goes down: nobody does it again, however long they wait.
 		later("claimed_until")

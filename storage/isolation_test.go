@@ -468,6 +468,12 @@ var trespasses = map[string]trespass{
 		c.Name = "stolen"
 		return only(db.UpdateClient(ctx, &c))
 	},
+	"LockPermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.LockPermission(ctx, f.permission.ID))
+	},
+	"LockAPI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.LockAPI(ctx, f.api.ID))
+	},
 	"LockClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.LockClient(ctx, f.client.ClientID))
 	},

@@ -125,6 +125,13 @@ func (db *DB) UpdatePermission(ctx context.Context, p *Permission) error {
 	})
 }
 
+// LockPermission keeps everybody else from changing a permission until the transaction ends.
+func (db *DB) LockPermission(ctx context.Context, id uuid.UUID) error {
+	return db.scoped(ctx, writing, "lock permission", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE permissions SET description = description WHERE id = $1 AND org_id = $2`, id, q.org))
+	})
+}
+
 // DeletePermission removes a permission of the organization's own from every role, and itself. The product's are not found. One
 // that the scope of an API is tied to stays, which is ErrConflict: without it the scope would be everybody's.
 func (db *DB) DeletePermission(ctx context.Context, id uuid.UUID) error {

@@ -43,8 +43,11 @@ var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
 // ClientNetwork is how many times clients may fail to prove who they are, from one network.
 var ClientNetwork = Limit{Name: "client_network", Burst: 60, Per: time.Minute}
 
-// APIActor is how much one person or client may ask of the management API.
-var APIActor = Limit{Name: "api_actor", Burst: 600, Per: time.Minute}
+// APIActor is how much one person or client may ask of the management API: six hundred requests a minute, counted by APIBundle.
+var APIActor = Limit{Name: "api_actor", Burst: 600 / APIBundle, Per: time.Minute}
+
+// APIBundle is how many requests are one use of APIActor. Of those that a replica has taken and nobody has made the rest is lost.
+const APIBundle = 10
 
 // NoticeEvery is how often the audit tells that a limit is reached, for each subject: once is enough to know, and strangers
 // do not get to fill it.

@@ -153,7 +153,7 @@ var documents sync.Map // by base address: the operations
 func (h *House) Operations() []Operation {
 	h.t.Helper()
 	if all, ok := documents.Load(h.URL); ok {
-		return all.([]Operation) //nolint:forcetypeassert // stored below
+		return all.([]Operation)
 	}
 	document := h.Get(h.Base + admin.Path + "/openapi.json")
 	var d struct {
