@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,7 +98,10 @@ func (db *DB) EndOtherSessions(ctx context.Context, userID, keep uuid.UUID, ever
 				}
 				ended = append(ended, id)
 			}
-			if err := rows.Err(); err != nil {
+			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				return err
+			}
+			if err := q.endCodes(userID, ` AND session_id <> $4`, keep); err != nil {
 				return err
 			}
 			_, err = q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE user_id = $2 AND org_id = $3 AND session_id <> $4

@@ -76,3 +76,12 @@ func (db *DB) SpendCode(ctx context.Context, digest string) error {
 			q.now, digest, q.org, q.now)
 	})
 }
+
+// endCodes makes codes useless that were issued in a person's name and not redeemed yet: all, or those that a condition names. It is
+// called before what was granted is revoked: whoever is redeeming one at this moment is waited for here, and then what they have been
+// given is there to be revoked.
+func (q *query) endCodes(userID uuid.UUID, condition string, args ...any) error {
+	_, err := q.exec(`UPDATE oauth_codes SET used_at = $1 WHERE user_id = $2 AND org_id = $3 AND used_at IS NULL`+condition,
+		append([]any{q.now, userID, q.org}, args...)...)
+	return err
+}

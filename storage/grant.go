@@ -53,20 +53,30 @@ func (db *DB) RevokeGrant(ctx context.Context, id uuid.UUID) (ended bool, err er
 	return ended, err
 }
 
-// RevokeGrantsOfUser ends every family in a person's name.
+// RevokeGrantsOfUser ends every family in a person's name, and the codes by which there would be more.
 func (db *DB) RevokeGrantsOfUser(ctx context.Context, userID uuid.UUID) error {
-	return db.scoped(ctx, writing, "revoke grants of user", func(q *query) error {
-		_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE user_id = $2 AND org_id = $3 AND revoked_at IS NULL`,
-			q.now, userID, q.org)
-		return err
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "revoke grants of user", func(q *query) error {
+			if err := q.endCodes(userID, ""); err != nil {
+				return err
+			}
+			_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE user_id = $2 AND org_id = $3 AND revoked_at IS NULL`,
+				q.now, userID, q.org)
+			return err
+		})
 	})
 }
 
-// RevokeGrantsOfUserAndClient ends every family that a client has in a person's name.
+// RevokeGrantsOfUserAndClient ends every family that a client has in a person's name, and the codes by which it would have more.
 func (db *DB) RevokeGrantsOfUserAndClient(ctx context.Context, userID uuid.UUID, clientID string) error {
-	return db.scoped(ctx, writing, "revoke grants of user and client", func(q *query) error {
-		_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1
-			WHERE user_id = $2 AND org_id = $3 AND client_id = $4 AND revoked_at IS NULL`, q.now, userID, q.org, clientID)
-		return err
+	return db.InTx(ctx, func(ctx context.Context) error {
+		return db.scoped(ctx, writing, "revoke grants of user and client", func(q *query) error {
+			if err := q.endCodes(userID, ` AND client_id = $4`, clientID); err != nil {
+				return err
+			}
+			_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1
+				WHERE user_id = $2 AND org_id = $3 AND client_id = $4 AND revoked_at IS NULL`, q.now, userID, q.org, clientID)
+			return err
+		})
 	})
 }

@@ -104,7 +104,11 @@ func (db *DB) TouchSession(ctx context.Context, id uuid.UUID, at time.Time) erro
 func (db *DB) EndSession(ctx context.Context, id uuid.UUID, everything bool) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "end session", func(q *query) error {
-			err := one(ErrNotFound)(q.exec(`UPDATE sessions SET is_valid = FALSE WHERE id = $1 AND org_id = $2`, id, q.org))
+			var userID uuid.UUID
+			err := q.row(`UPDATE sessions SET is_valid = FALSE WHERE id = $1 AND org_id = $2 RETURNING user_id`, id, q.org).Scan(&userID)
+			if err == nil {
+				err = q.endCodes(userID, ` AND session_id = $4`, id)
+			}
 			if err != nil {
 				return err
 			}
