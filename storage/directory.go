@@ -165,7 +165,12 @@ func (db *DB) CountSessions(ctx context.Context, userID uuid.UUID) (n int, err e
 func (db *DB) EndEverySession(ctx context.Context, everything bool) (ended int64, err error) {
 	err = db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "end every session", func(q *query) error {
-			_, err := q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE org_id = $2 AND revoked_at IS NULL AND session_id IS NOT NULL
+			// Codes first, as endCodes says; there is no index, and no need of one for a deed as rare.
+			_, err := q.exec(`UPDATE oauth_codes SET used_at = $1 WHERE org_id = $2 AND session_id IS NOT NULL AND used_at IS NULL`, q.now, q.org)
+			if err != nil {
+				return err
+			}
+			_, err = q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE org_id = $2 AND revoked_at IS NULL AND session_id IS NOT NULL
 				AND ($3 OR ' ' || scope || ' ' NOT LIKE '% offline_access %')
 				AND EXISTS (SELECT 1 FROM sessions s WHERE s.id = oauth_grants.session_id AND s.org_id = oauth_grants.org_id AND s.is_valid = TRUE)`,
 				q.now, q.org, everything)

@@ -20,6 +20,7 @@ func ends(f *fixture, db *storage.DB) map[string]func() error {
 		"the session":         func() error { return db.EndSession(f.ctx, f.session.ID, true) },
 		"every other session": func() error { _, err := db.EndOtherSessions(f.ctx, f.user.ID, uuid.New(), true); return err },
 		"every session":       func() error { return db.EndSessionsOfUser(f.ctx, f.user.ID) },
+		"everybody's session": func() error { _, err := db.EndEverySession(f.ctx, true); return err },
 		"every grant":         func() error { return db.RevokeGrantsOfUser(f.ctx, f.user.ID) },
 		"an application's":    func() error { return db.RevokeGrantsOfUserAndClient(f.ctx, f.user.ID, f.client.ClientID) },
 	}
@@ -42,7 +43,7 @@ func unredeemed(t *testing.T, db *storage.DB, f *fixture) (string, *storage.Gran
 // What was ended includes what is under way to be had: a code that was issued and not redeemed yet.
 func TestACodeDoesNotOutliveWhatItWasIssuedFor(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
-		for i, what := range []string{"the session", "every other session", "every session", "every grant", "an application's"} {
+		for i, what := range []string{"the session", "every other session", "every session", "everybody's session", "every grant", "an application's"} {
 			f := newFixture(t, db, storagetest.Org(t, db, fmt.Sprintf("org-%d", i)), fmt.Sprintf("alice%d", i))
 			code, _ := unredeemed(t, db, f)
 			must(t, ends(f, db)[what]())
@@ -56,7 +57,7 @@ func TestACodeDoesNotOutliveWhatItWasIssuedFor(t *testing.T) {
 // Nor does one that is redeemed at that very moment: whichever of the two is first, nothing is left in the end.
 func TestACodeRedeemedAsItsSessionEndsLeavesNothing(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
-		for i, what := range []string{"the session", "every other session", "every session", "every grant", "an application's"} {
+		for i, what := range []string{"the session", "every other session", "every session", "everybody's session", "every grant", "an application's"} {
 			f := newFixture(t, db, storagetest.Org(t, db, fmt.Sprintf("org-%d", i)), fmt.Sprintf("alice%d", i))
 			code, grant := unredeemed(t, db, f)
 			end := ends(f, db)[what]
