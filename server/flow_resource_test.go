@@ -447,3 +447,42 @@ func TestTheConsentPageSaysWhatTheScopesOfAnAPIAre(t *testing.T) {
 		t.Errorf("%q\n%s", page.Title, page.Body)
 	}
 }
+
+// What most tokens are for costs nothing of all this: no statement more, whatever there is of roles and APIs.
+func TestTokensThatSayNothingOfRightsAskForNone(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	house.User(org, "alice")
+	api := house.Client(org, manage.ClientSpec{Name: "API", GrantTypes: []string{manage.GrantClientCredentials}})
+	clients := make(map[string]*servertest.Client)
+	for _, format := range []string{"opaque", "jwt"} {
+		clients[format] = house.Client(org, manage.ClientSpec{
+			AccessTokenFormat: format, Audience: []string{api.ID, "https://api.example"}, Scope: "openid profile email offline_access roles",
+			GrantTypes: []string{manage.GrantCode, manage.GrantRefresh, manage.GrantClientCredentials},
+		})
+	}
+	for _, table := range []string{"apis", "api_scopes", "permissions", "role_permissions"} {
+		change(t, house, `ALTER TABLE `+table+` RENAME TO away_`+table)
+	}
+	for format, client := range clients {
+		visitor := client.Visitor()
+		tokens := client.Redeem(visitor.Code(client.AuthorizeURL("scope", "openid profile offline_access"), "alice"))
+		next := client.Refresh(tokens.Text("refresh_token"), "resource", "https://api.example")
+		if next.Status != 200 || house.Get(house.Base+"/oauth2/userinfo", "Authorization", "Bearer "+tokens.Text("access_token")).Status != 200 ||
+			api.Post("/oauth2/introspect", "token", tokens.Text("access_token")).JSON()["active"] != true || !client.Active(next.Text("access_token")) {
+			t.Errorf("%s: %d %s", format, next.Status, next.Body)
+		}
+		if answer := client.Token("grant_type", "client_credentials", "scope", "email"); answer.Status != 200 {
+			t.Errorf("%s: %d %s", format, answer.Status, answer.Body)
+		}
+		// And what does ask for them is not answered without.
+		tokens = client.Redeem(visitor.Code(client.AuthorizeURL("scope", "openid roles"), "alice"))
+		if format == "opaque" {
+			tokens = house.Get(house.Base+"/oauth2/userinfo", "Authorization", "Bearer "+tokens.Text("access_token"))
+		}
+		if tokens.Status != 500 {
+			t.Errorf("%s: %d %s", format, tokens.Status, tokens.Body)
+		}
+	}
+}
