@@ -360,7 +360,9 @@ func (to *IssuerChange) from(now time.Time) (time.Time, error) {
 
 // changeHosts runs a deed on the hosts of an organization, and writes down in it that, and how, it was changed. Whoever changes the hosts of
 // the same organization at once comes before or after: what each has seen there still holds when it is done.
-func (o *Operators) changeHosts(ctx context.Context, slug string, deed func(context.Context, *storage.Organization, time.Time) (changed bool, err error)) (err error) {
+func (o *Operators) changeHosts(
+	ctx context.Context, slug string, deed func(context.Context, *storage.Organization, time.Time) (changed bool, err error),
+) (err error) {
 	for range retries {
 		err = o.db.InTx(ctx, func(ctx context.Context) error {
 			org, err := o.db.OrganizationBySlug(ctx, slug)

@@ -16,8 +16,8 @@ import (
 	"github.com/keizer-auth/keizer/storage"
 )
 
-// aSecond is when what an operator has done at one replica holds at every one.
-const aSecond = time.Second
+// atTheLatest is when what an operator has done at one replica holds at every one.
+const atTheLatest = time.Second
 
 // holdsAfterASecond asks again and again until an answer is as it is to be, and complains of one that is not although it was asked for
 // a second after the deed was done.
@@ -26,7 +26,7 @@ func holdsAfterASecond(t *testing.T, what string, done time.Time, holds func() b
 	if !within(t.Context(), 10*time.Second, func() bool {
 		began := time.Now()
 		ok := holds()
-		if !ok && began.Sub(done) > aSecond {
+		if !ok && began.Sub(done) > atTheLatest {
 			t.Errorf("%s: not so %v after it was done", what, began.Sub(done))
 			return true
 		}

@@ -134,11 +134,12 @@ func (s *Server) announce(ctx context.Context) error {
 		from := *org.IssuerHostNextAt
 		before, _ := addresses.Issuer(org, from.Add(-time.Microsecond))
 		after, _ := addresses.Issuer(org, from)
-		said := "the issuer of an organization is going to change"
-		if !from.After(now) {
-			said = "the issuer of an organization has changed"
+		facts := []any{"organization", org.Slug, "before", before, "after", after, "from", from}
+		if from.After(now) {
+			s.house.Log.WarnContext(ctx, "the issuer of an organization is going to change", facts...)
+		} else {
+			s.house.Log.WarnContext(ctx, "the issuer of an organization has changed", facts...)
 		}
-		s.house.Log.WarnContext(ctx, said, "organization", org.Slug, "before", before, "after", after, "from", from)
 	}
 	return nil
 }

@@ -40,8 +40,8 @@ var (
 	headerHSTS        = []string{"max-age=63072000; includeSubDomains; preload"}
 	// What else stands below the host of an organization is not ours to decide about.
 	headerHostHSTS = []string{"max-age=63072000"}
-	headerClose       = []string{"close"}
-	headerRetry       = []string{"2"}
+	headerClose    = []string{"close"}
+	headerRetry    = []string{"2"}
 )
 
 // around is what happens around every request: it gets an id, its bounds and its headers; it is answered even when a handler

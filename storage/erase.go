@@ -152,7 +152,7 @@ func (db *DB) EraseOrganizations(ctx context.Context, ids []uuid.UUID, batch int
 func (db *DB) eraseAll(ctx context.Context, table, key, of string, byOrg bool, ids []uuid.UUID, batch int) (erased int64, err error) {
 	for after := ""; ; {
 		var n int64
-		more := true
+		var more bool
 		if byOrg {
 			n, err = db.eraseOf(ctx, table, key, of, ids, batch)
 			more = n == int64(batch)

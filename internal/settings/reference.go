@@ -72,7 +72,7 @@ var meanings = []struct{ path, meaning string }{
 	{"second_factor.email_code", "Whether a code by mail is taken for a second factor."},
 	{"second_factor.remember", "For how long a browser that gave a second factor need not again, at most 2160h; 0 is never."},
 	{"login.methods", "The ways of signing in that are offered: `password`, `passkey`, or both; there are upstream providers besides."},
-	{"login.identifier_first", "Whether who somebody is is asked for on a page of its own, before the proof, instead of on one page with it."},
+	{"login.identifier_first", "Whether the name is asked for on a page of its own, before the proof, instead of on one page with it."},
 	{"sessions.idle", "After how long without use a session ends, at least 1m; unset is `session.idle_timeout`."},
 	{"sessions.absolute", "After how long every session ends, not less than `sessions.idle`; unset is `session.absolute_timeout`."},
 	{"sessions.end_tokens", "Whether the end of a session ends every token given in it, those for offline access too."},

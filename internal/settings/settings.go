@@ -81,7 +81,7 @@ type Sessions struct {
 
 // The ways of signing in that an organization may offer, besides its upstream providers.
 const (
-	WithPassword = "password" //nolint:gosec // the name of a way
+	WithPassword = "password"
 	WithPasskey  = "passkey"
 )
 
