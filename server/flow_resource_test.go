@@ -260,6 +260,17 @@ func TestResourcesAndScopesAreThoseThatAreRegistered(t *testing.T) {
 			t.Errorf("%s: %d %s, want %q", test.name, answer.Status, answer.Body, test.given)
 		}
 	}
+	// A pushed request (RFC 9126) is no different.
+	pushed := client.Post("/oauth2/par", "client_id", client.ID, "redirect_uri", client.Redirect, "response_type", "code", "scope", "openid read write look ping",
+		"code_challenge", servertest.Challenge(servertest.Verifier), "code_challenge_method", "S256", "resource", ordersAPI)
+	refuses(t, "a scope that it is not registered for, pushed", pushed, 400, "invalid_scope")
+	pushed = client.Post("/oauth2/par", "client_id", client.ID, "redirect_uri", client.Redirect, "response_type", "code", "scope", "openid read write "+permission.UsersRead,
+		"code_challenge", servertest.Challenge(servertest.Verifier), "code_challenge_method", "S256", "resource", ordersAPI)
+	arrived := s.through(client, house.At(client.Issuer+"/oauth2/authorize?"+url.Values{"client_id": {client.ID}, "request_uri": {pushed.Text("request_uri")}}.Encode()))
+	if answer := client.Redeem(arrived.Get("code")); answer.Text("scope") != "openid read" {
+		t.Errorf("pushed: %d %s", answer.Status, answer.Body)
+	}
+
 	// A code for two APIs may be narrowed to one, and then so are the scopes; the grant keeps both.
 	answer := client.Token("grant_type", "authorization_code", "code", code(client, "openid offline_access read ping", ordersAPI, house.Base).Get("code"),
 		"redirect_uri", client.Redirect, "code_verifier", servertest.Verifier, "resource", house.Base)
@@ -404,7 +415,8 @@ func TestTheManagementAPIIsAResourceOfEveryOrganization(t *testing.T) {
 		if _, err := house.Operators.CreateAPI(org, manage.NewAPI{Identifier: house.Base + "/api/v1", Name: "Mine"}); len(manage.Complaints(err)) == 0 {
 			t.Errorf("%s: the management API is somebody's own: %v", slug, err)
 		}
-		if _, _, err := house.Operators.CreateClient(org, manage.ClientSpec{Name: "x", RedirectURIs: []string{servertest.Callback}, Scope: "openid keizer:everything"}); len(manage.Complaints(err)) == 0 {
+		everything := manage.ClientSpec{Name: "x", RedirectURIs: []string{servertest.Callback}, Scope: "openid keizer:everything"}
+		if _, _, err := house.Operators.CreateClient(org, everything); len(manage.Complaints(err)) == 0 {
 			t.Errorf("%s: a name that is kept is a scope: %v", slug, err)
 		}
 	}
