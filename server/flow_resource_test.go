@@ -434,7 +434,7 @@ func TestTheConsentPageSaysWhatTheScopesOfAnAPIAre(t *testing.T) {
 	if page.Title != "Allow access" {
 		t.Fatalf("%q\n%s", page.Title, page.Body)
 	}
-	body := string(page.Body)
+	body := page.Body
 	for _, want := range []string{"See your orders", "Orders", "write"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not say %q:\n%s", want, body)
@@ -455,7 +455,7 @@ func TestTheConsentPageSaysWhatTheScopesOfAnAPIAre(t *testing.T) {
 		t.Errorf("allowed: %v", consent.Scopes)
 	}
 	page = visitor.Go(client.AuthorizeURL("scope", "openid "+permission.UsersRead, "resource", house.Base+"/api/v1"))
-	if !strings.Contains(string(page.Body), "See everybody in the organization") {
+	if !strings.Contains(page.Body, "See everybody in the organization") {
 		t.Errorf("%q\n%s", page.Title, page.Body)
 	}
 }
