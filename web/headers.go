@@ -34,7 +34,7 @@ func (p *Pages) setHeaders(h http.Header, k kind) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Permissions-Policy",
 		"camera=(), microphone=(), geolocation=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
-	if p.https {
+	if p.https && h.Get("Strict-Transport-Security") == "" { // who knows the host may have promised less
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
 	}
 }
