@@ -53,7 +53,8 @@ type Permission struct {
 	Name, Resource, Action, Description string
 }
 
-// descriptions say what a permission is for, in the order in which people read them.
+// descriptions say what a permission is for, in the order in which people read them. They stand in a row of every organization: for
+// those that there are, what is added here or changed needs a migration.
 var descriptions = []struct{ name, description string }{
 	{OrganizationRead, "See the organization's name, settings and hosts."},
 	{OrganizationWrite, "Change the organization's name, settings and hosts."},
