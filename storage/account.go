@@ -203,16 +203,7 @@ func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Appli
 				}
 			}
 		}
-		for _, statement := range []string{
-			`SELECT c.client_id, o.name, c.scopes, c.created_at, NULL, NULL FROM consents c
-				LEFT JOIN oauth_clients o ON o.org_id = c.org_id AND o.client_id = c.client_id
-				WHERE c.user_id = $1 AND c.org_id = $2 AND c.created_at <= $3`,
-			// The newest refresh token of a family is the one that is not spent: it is as old as the last use.
-			`SELECT g.client_id, o.name, g.scope, g.created_at, g.created_at, r.created_at FROM oauth_grants g
-				LEFT JOIN oauth_clients o ON o.org_id = g.org_id AND o.client_id = g.client_id
-				LEFT JOIN oauth_refresh_tokens r ON r.grant_id = g.id AND r.org_id = g.org_id AND r.spent_at IS NULL
-				WHERE g.user_id = $1 AND g.org_id = $2 AND g.revoked_at IS NULL AND g.expires_at > $3`,
-		} {
+		read := func(statement string) error {
 			rows, err := q.pool.QueryContext(q.ctx, statement, userID, q.org, q.now)
 			if err != nil {
 				return err
@@ -227,7 +218,19 @@ func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Appli
 				}
 				note(clientID, name, scopes, since, later(used, again))
 			}
-			if err := rows.Err(); err != nil {
+			return rows.Err()
+		}
+		for _, statement := range []string{
+			`SELECT c.client_id, o.name, c.scopes, c.created_at, NULL, NULL FROM consents c
+				LEFT JOIN oauth_clients o ON o.org_id = c.org_id AND o.client_id = c.client_id
+				WHERE c.user_id = $1 AND c.org_id = $2 AND c.created_at <= $3`,
+			// The newest refresh token of a family is the one that is not spent: it is as old as the last use.
+			`SELECT g.client_id, o.name, g.scope, g.created_at AS since, g.created_at AS used, r.created_at AS again FROM oauth_grants g
+				LEFT JOIN oauth_clients o ON o.org_id = g.org_id AND o.client_id = g.client_id
+				LEFT JOIN oauth_refresh_tokens r ON r.grant_id = g.id AND r.org_id = g.org_id AND r.spent_at IS NULL
+				WHERE g.user_id = $1 AND g.org_id = $2 AND g.revoked_at IS NULL AND g.expires_at > $3`,
+		} {
+			if err := read(statement); err != nil {
 				return err
 			}
 		}
