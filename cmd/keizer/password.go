@@ -51,7 +51,8 @@ func (p *program) readPassword(cmd *cobra.Command) (secret.Text, error) {
 
 // ask asks a question, and does not show the answer. Who gives up (Ctrl-C) finds the terminal as it was.
 func (p *program) ask(ctx context.Context, terminal *os.File, question string) (secret.Text, error) {
-	before, err := term.GetState(int(terminal.Fd()))
+	fd := int(terminal.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("read password: %w", err)
 	}
@@ -63,12 +64,12 @@ func (p *program) ask(ctx context.Context, terminal *os.File, question string) (
 	}
 	given := make(chan answer, 1)
 	go func() { // a terminal cannot be told to stop waiting; this one ends with the process
-		text, err := term.ReadPassword(int(terminal.Fd()))
+		text, err := term.ReadPassword(fd)
 		given <- answer{text, err}
 	}()
 	select {
 	case <-ctx.Done():
-		return "", failed(errors.Join(errors.New("no password was given"), term.Restore(int(terminal.Fd()), before)))
+		return "", failed(errors.Join(errors.New("no password was given"), term.Restore(fd, before)))
 	case got := <-given:
 		if got.err != nil {
 			return "", fmt.Errorf("read password: %w", got.err)
