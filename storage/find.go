@@ -3,8 +3,10 @@ package storage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -41,6 +43,11 @@ func canonical(text string, form func(string) (string, error)) (string, bool) {
 	return found, err == nil
 }
 
+// findable reports whether texts are such as can stand in a column at all: no row has another.
+func findable(texts ...string) bool {
+	return !slices.ContainsFunc(texts, func(text string) bool { return !utf8.ValidString(text) || strings.IndexByte(text, 0) >= 0 })
+}
+
 // OrganizationFilter says which organizations are looked for; what is empty says nothing.
 type OrganizationFilter struct {
 	// Search is in the slug or the name, in whatever case.
@@ -63,7 +70,7 @@ func OrganizationOrders() []string { return organizationOrders.names() }
 // FindOrganizations returns a page of organizations, suspended ones too, and where the next begins.
 func (db *DB) FindOrganizations(ctx context.Context, f OrganizationFilter, l Listing) (orgs []Organization, next *Position, err error) {
 	s, err := organizationOrders.sorted(l)
-	if err != nil {
+	if err != nil || !findable(f.Search) {
 		return nil, nil, err
 	}
 	err = db.everywhere(ctx, reading, "find organizations", func(q *query) (err error) {
@@ -112,7 +119,7 @@ func (db *DB) FindUsers(ctx context.Context, f UserFilter, l Listing) (users []U
 	}
 	email, ok := canonical(f.Email, identity.Email)
 	username, ok2 := canonical(f.Username, identity.Username)
-	if !ok || !ok2 {
+	if !ok || !ok2 || !findable(f.Search, f.Role) {
 		return nil, nil, nil
 	}
 	err = db.scoped(ctx, reading, "find users", func(q *query) (err error) {
@@ -167,7 +174,7 @@ func ClientOrders() []string { return clientOrders.names() }
 // FindClients returns a page of clients, and where the next begins.
 func (db *DB) FindClients(ctx context.Context, f ClientFilter, l Listing) (clients []Client, next *Position, err error) {
 	s, err := clientOrders.sorted(l)
-	if err != nil {
+	if err != nil || !findable(f.Search) {
 		return nil, nil, err
 	}
 	err = db.scoped(ctx, reading, "find clients", func(q *query) (err error) {
@@ -292,7 +299,7 @@ func GrantOrders() []string { return grantOrders.names() }
 // FindGrants returns a page of the grants that have neither ended nor been revoked, and where the next begins.
 func (db *DB) FindGrants(ctx context.Context, f GrantFilter, l Listing) (grants []Grant, next *Position, err error) {
 	s, err := grantOrders.sorted(l)
-	if err != nil {
+	if err != nil || !findable(f.ClientID) {
 		return nil, nil, err
 	}
 	err = db.scoped(ctx, reading, "find grants", func(q *query) error {

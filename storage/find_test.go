@@ -1,9 +1,11 @@
 package storage_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +71,43 @@ func TestAListIsSeenWholeAPageAtATimeInEveryOrder(t *testing.T) {
 		} {
 			if _, _, err := db.FindUsers(ctx, storage.UserFilter{}, l); !errors.Is(err, storage.ErrListing) {
 				t.Errorf("%+v: %v", l, err)
+			}
+		}
+	})
+}
+
+// FuzzSort and FuzzFilter of S-260: whatever stands for an order is one of those there are, or nothing is asked; and whatever is
+// looked for, only the organization's own is found.
+func FuzzSortAndFilter(f *testing.F) {
+	db := storagetest.DB(f)
+	var orgs []context.Context
+	for _, slug := range []string{"ours", "theirs"} {
+		ctx := storagetest.Org(f, db, slug)
+		user := &storage.User{Email: "alice@example.com", Username: text("alice"), FullName: text("Alice O'Hara"), PasswordHash: "!", IsActive: true}
+		if err := db.CreateUser(ctx, user); err != nil {
+			f.Fatal(err)
+		}
+		orgs = append(orgs, ctx)
+	}
+	for _, seed := range []string{"", "email", "-email", "created_at", "id", "password_hash", "(CASE WHEN 1=1 THEN email END)", "email; DROP TABLE users", "a' OR '1'='1", "%", `\`, "alice", "\x00"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, sort, looked string) {
+		known := slices.Contains(append(storage.UserOrders(), ""), sort) || sort == "-"
+		_, _, err := db.FindUsers(t.Context(), storage.UserFilter{}, storage.Listing{Sort: sort})
+		if want := map[bool]error{true: storage.ErrNoTenant, false: storage.ErrListing}[known]; !errors.Is(err, want) {
+			t.Errorf("sorted by %q: %v", sort, err)
+		}
+		for _, filter := range []storage.UserFilter{{Search: looked}, {Email: looked}, {Username: looked}, {Role: looked}} {
+			found, _, err := db.FindUsers(orgs[0], filter, storage.Listing{})
+			must(t, err)
+			if len(found) > 1 {
+				t.Errorf("%+v finds %d, where one is the organization's", filter, len(found))
+			}
+			for _, user := range found {
+				if filter.Search != "" && !strings.Contains(strings.ToLower(user.Email+" "+*user.Username+" "+*user.FullName), strings.ToLower(looked)) {
+					t.Errorf("%+v finds %+v", filter, user)
+				}
 			}
 		}
 	})
