@@ -383,7 +383,7 @@ func TestWhatIsOnlyAWishNeverBreaksARequest(t *testing.T) {
 		{"ui_locales", "en"}, {"ui_locales", "fr-CA fr en"}, {"ui_locales", "xx !! \x7f"}, {"ui_locales", strings.Repeat("de ", 500)},
 		{"claims_locales", "de"}, {"claims_locales", "!!"},
 		{"acr_values", "urn:keizer:acr:1fa"}, {"acr_values", "0"}, {"acr_values", "1 2 urn:example:loa:4"},
-		{"claims", `{"userinfo":{"name":{"essential":true}},"id_token":{"acr":{"values":["9"]}}}`}, {"claims", "{"},
+		{"claims", `{"userinfo":{"name":{"essential":true}},"id_token":{"acr":{"values":["9"]}}}`},
 		{"login_hint", "nobody"}, {"audience", "https://api.example"}, {"unknown", "x"}, {"nonce", ""}, {"interaction", "x"}, {"keizer:par", "x"},
 	} {
 		name := fmt.Sprint(wish)
