@@ -157,7 +157,8 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 		ProvenAt: time.Now(), ExpiresAt: hour,
 	}))
 	must(db.SpendChallenge(ctx, f.challenge, hour))
-	f.host, f.claimed = &storage.Host{Host: name + ".example.com", Token: "t"}, &storage.Host{Host: name + "-claim.example.com", Token: "t"}
+	under := "-" + f.user.OrgID.String() + ".example.com" // a host is of one organization at the most
+	f.host, f.claimed = &storage.Host{Host: name + under, Token: "t"}, &storage.Host{Host: name + "-claim" + under, Token: "t"}
 	must(db.CreateHost(ctx, f.host))
 	must(db.CreateHost(ctx, f.claimed))
 	must(db.VerifyHost(ctx, f.host, "dns"))
