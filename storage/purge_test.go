@@ -330,7 +330,6 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"FindInvitations":   func() error { _, _, err := db.FindInvitations(ctx, "", storage.Listing{Limit: 10}); return err },
 		"TokenOrganization": func() error { _, err := db.TokenOrganization(ctx, f.access); return err },
 		"ClaimRequest":      func() error { return third(db.ClaimRequest(ctx, "b", uuid.NewString())) },
-		"ClaimMail":         func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
 		"EndSession":        func() error { return db.EndSession(ctx, f.session.ID, false) },
 		"EndSessionsOfUser": func() error { return db.EndSessionsOfUser(ctx, f.user.ID) },
 		"Purge":             func() error { _, err := db.Purge(ctx, now(), 10); return err },

@@ -45,7 +45,7 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 				t.Errorf("%s: %v", login, err)
 			}
 		}
-		for _, login := range []string{"", "bob", "a@b@c", "alice\x00", "al\u0131ce", "' OR 1=1 --", "alice@example.com.", strings.Repeat("a", 10<<10)} {
+		for _, login := range []string{"", "bob", "a@b@c", "alice\x00", "' OR 1=1 --", "alice@example.com.", strings.Repeat("a", 10<<10)} {
 			if _, err := db.UserByLogin(ctx, login); !isNotFound(err) {
 				t.Errorf("%q: %v", login, err)
 			}
