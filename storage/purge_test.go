@@ -232,13 +232,15 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		counts := make(map[string]string)
 		for _, line := range texts(t, raw, `SELECT relname || '=' || seq_scan FROM pg_stat_user_tables WHERE relname NOT IN
 			('goose_db_version', 'goose_lock', 'roles', 'user_roles', 'permissions', 'role_permissions', 'signing_keys', 'instance',
-			'oauth_providers', 'oauth_accounts', 'organizations')`) {
+			'oauth_providers', 'oauth_accounts')`) {
 			table, n, _ := strings.Cut(line, "=")
 			counts[table] = n
 		}
 		return counts
 	}
-	raw.Close() // a server process reports what it counted when it ends
+	raw.Close() // a server process reports what it counted when it ends: those that filled the tables end before it is counted
+	must(t, db.Close())
+	db = storagetest.Open(t, address)
 	eventually(t, "the counters", func() bool { return scans()["oauth_grants"] >= "3" })
 	before := scans()
 
@@ -315,6 +317,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"MoveDevices":        func() error { return db.MoveDevices(ctx, uuid.NewString(), uuid.NewString()) },
 		"Take":               func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
 		"TakeTurn":           func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
+		"ClaimMail":          func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
 		"Forgive":            func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
 		"FindUsers": func() error {
 			_, next, err := db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{Limit: 10})
