@@ -82,6 +82,8 @@ type visit struct {
 	returnTo string
 	// fresh is true when that page wants it proven anew who they are, although somebody is signed in.
 	fresh bool
+	// provider is the name of that which vouches for the person, where one does.
+	provider string
 }
 
 // enter loads what a page is about. An interaction of another browser, another organization or another time is a page that
@@ -151,6 +153,9 @@ func (v *visit) onward(c *gin.Context) {
 func (v *visit) facts(details map[string]any) map[string]any {
 	if v.client != nil {
 		details["client_id"] = v.client.ClientID
+	}
+	if v.provider != "" {
+		details["provider"] = v.provider
 	}
 	return details
 }

@@ -193,7 +193,7 @@ func (l *Login) InvitationPost(c *gin.Context) error {
 	if err != nil {
 		return l.deadInvitation(c, v, err)
 	}
-	entry, given := l.entry(c, v), newcomer(form)
+	entry, given := l.entry(c, v, false), newcomer(form)
 	_, err = l.people.AcceptInvitation(ctx, who, token, given, entry.start)
 	page := web.InvitationPage{
 		NewcomerFields: web.NewcomerFields{Username: strings.TrimSpace(given.Username), Name: strings.TrimSpace(given.Name), Problems: people.Problems(err)},

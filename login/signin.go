@@ -92,6 +92,9 @@ func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignIn
 		page.Passkey.PostForm = web.PostForm{Action: page.Action, CSRF: page.CSRF}
 		page.Passkey.Options, page.Passkey.Sealed, page.Passkey.Beside = asked.Options, asked.Sealed, true
 	}
+	if err := l.offerProviders(c, v, user, &page); err != nil {
+		return err
+	}
 	return l.pages.Render(c, status, pageLogin, page)
 }
 
@@ -137,6 +140,9 @@ func (l *Login) SignInPost(c *gin.Context) error {
 		return l.passkeyPost(c, v, form)
 	}
 	given := credentials{strings.TrimSpace(form.Get("username")), form.Get("password")}
+	if gone, err := l.goHome(c, v, given.login); err != nil || gone {
+		return err
+	}
 	if action == actionWho {
 		return l.whoPost(c, v, given.login)
 	}
@@ -321,6 +327,9 @@ func (l *Login) start(ctx context.Context, c *gin.Context, a arrival) (*arrived,
 		in.fresh, err = l.sessions.Start(ctx, c, a.user, a.given)
 		if errors.Is(err, storage.ErrNotFound) {
 			return errSwitchedOff
+		}
+		if browser := l.sessions.Federation(c); err == nil && browser != "" {
+			err = l.people.LinkHeld(ctx, l.pages.Visitor(c), a.user, browser)
 		}
 		if err == nil && a.also != nil {
 			err = a.also(ctx, in.fresh)

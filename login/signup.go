@@ -209,7 +209,7 @@ func (l *Login) VerifyPost(c *gin.Context) error {
 	if v, err = l.passing(c, opened.Interaction); err != nil {
 		return err
 	}
-	entry := l.entry(c, v)
+	entry := l.entry(c, v, opened.Here && opened.Federated)
 	given := newcomer(form)
 	user, err := l.people.Verify(c.Request.Context(), l.pages.Visitor(c), c.Query(paramToken), l.sessions.SignUp(c), given, entry.start)
 	if wrong := people.Problems(err); wrong != nil {
@@ -269,7 +269,7 @@ func (l *Login) codePost(c *gin.Context, form url.Values) error {
 	if v, err = l.passing(c, waiting.Interaction); err != nil {
 		return err
 	}
-	entry := l.entry(c, v)
+	entry := l.entry(c, v, waiting.Federated)
 	_, err = l.people.CompleteByCode(ctx, who, browser, form.Get("code"), entry.start)
 	if wrong := people.Problems(err)[people.FieldCode]; wrong != "" {
 		return l.showSent(c, v, http.StatusBadRequest, web.SignUpSentPage{CodeProblem: wrong})
@@ -303,16 +303,24 @@ func (l *Login) passing(c *gin.Context, interaction string) (*visit, error) {
 }
 
 // entry is how somebody comes in who has just made their account: they have proven that the address is theirs, and chosen the
-// password in this browser, as at setup.
+// password in this browser, as at setup, or been vouched for by a provider.
 type entry struct {
 	login *Login
 	c     *gin.Context
 	v     *visit
+	// amr is how they have proven who they are.
+	amr string
 	// in is nil where more than a password is asked for: then the person signs in as ever, and is asked for it.
 	in *arrived
 }
 
-func (l *Login) entry(c *gin.Context, v *visit) *entry { return &entry{login: l, c: c, v: v} }
+func (l *Login) entry(c *gin.Context, v *visit, federated bool) *entry {
+	amr := proof.Password
+	if federated {
+		amr = proof.Federated
+	}
+	return &entry{login: l, c: c, v: v, amr: amr}
+}
 
 // start begins the session, in the transaction that makes the account.
 func (e *entry) start(ctx context.Context, user *storage.User) (err error) {
@@ -322,7 +330,7 @@ func (e *entry) start(ctx context.Context, user *storage.User) (err error) {
 	if err != nil || more {
 		return err
 	}
-	given := web.Proven(proof.Password)
+	given := web.Proven(e.amr)
 	row := web.Event(c, web.ByUser(user.ID), "user.signed_in", user.ID.String(), v.facts(map[string]any{"amr": given.AMR, "new": true}))
 	e.in, err = l.start(ctx, c, arrival{user: user, given: given, row: row, also: func(ctx context.Context, fresh *web.Fresh) error {
 		return l.noted(ctx, v, fresh, given)

@@ -10,10 +10,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -28,6 +30,10 @@ type Operators struct {
 
 	// allowLoopback lets clients have addresses of this machine fetched.
 	allowLoopback bool
+
+	// reach says which addresses of providers may be asked, and upstream is what asks them.
+	reach    outbound.Options
+	upstream *upstream.Upstream
 
 	// addresses says where organizations stand, and outside whose a host is.
 	addresses Addresses

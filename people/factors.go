@@ -109,6 +109,9 @@ func (p *People) Due(ctx context.Context, user *storage.User, amr []string, by M
 	if err != nil {
 		return Nothing, factors, err
 	}
+	if slices.Contains(amr, proof.Federated) {
+		factors.Email = false // whoever has their account elsewhere may well have their mail
+	}
 	switch {
 	case by.Demand == proof.Two:
 	case by.Demand == proof.TwoIfThere && factors.Possible():

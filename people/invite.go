@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -81,14 +83,8 @@ func (p *People) AcceptInvitation(ctx context.Context, who visitor.Visitor, toke
 		if user, err = p.insert(ctx, invitation.Email, newcomer.Username, newcomer.Name, hash, language); err != nil {
 			return err
 		}
-		for _, role := range invitation.Roles {
-			err := p.db.GrantRole(ctx, user.ID, role)
-			if errors.Is(err, storage.ErrNotFound) {
-				return ErrRoleGone
-			}
-			if err != nil {
-				return err
-			}
+		if err := p.grantAll(ctx, user.ID, invitation.Roles); err != nil {
+			return err
 		}
 		details := map[string]any{"by": "invitation", "verified": true, "roles": len(invitation.Roles), "invitation": invitation.ID.String()}
 		if err := p.audit(ctx, who, byUser(user.ID), "user.created", user.ID.String(), details); err != nil {
@@ -103,4 +99,18 @@ func (p *People) AcceptInvitation(ctx context.Context, who visitor.Visitor, toke
 		return nil, fmt.Errorf("accept an invitation: %w", dead(err))
 	}
 	return user, nil
+}
+
+// grantAll gives a person the roles that an invitation promises.
+func (p *People) grantAll(ctx context.Context, userID uuid.UUID, roles []uuid.UUID) error {
+	for _, role := range roles {
+		err := p.db.GrantRole(ctx, userID, role)
+		if errors.Is(err, storage.ErrNotFound) {
+			return ErrRoleGone
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

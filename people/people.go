@@ -11,6 +11,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/visitor"
+	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -20,6 +21,8 @@ type Deps struct {
 	Hasher   *password.Hasher
 	Keyring  *seal.Keyring
 	Composer *mail.Composer
+	// Upstream speaks to the providers of others.
+	Upstream *upstream.Upstream
 	Log      *slog.Logger
 }
 
@@ -29,13 +32,14 @@ type People struct {
 	hasher   *password.Hasher
 	keyring  *seal.Keyring
 	composer *mail.Composer
+	upstream *upstream.Upstream
 	log      *slog.Logger
 	asked    chan struct{}
 }
 
 // New puts a People together.
 func New(d Deps) *People {
-	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, composer: d.Composer, log: d.Log, asked: make(chan struct{}, 1)}
+	return &People{db: d.DB, hasher: d.Hasher, keyring: d.Keyring, composer: d.Composer, upstream: d.Upstream, log: d.Log, asked: make(chan struct{}, 1)}
 }
 
 // Anonymous is the actor of what nobody has proven to have done.

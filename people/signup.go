@@ -44,6 +44,9 @@ type pending struct {
 	Hash        string `json:"hash"`
 	Language    string `json:"language,omitempty"`
 	Interaction string `json:"interaction,omitempty"`
+	// Upstream is who they are at a provider, which has not vouched for the address: the account will be known by it. Like the
+	// password, it counts only in the browser that has brought it.
+	Upstream *identityWithTokens `json:"upstream,omitempty"`
 	// Code is a keyed digest of the code in the letter; empty when the address has an account, whose letter has none.
 	Code string `json:"code,omitempty"`
 }
@@ -123,8 +126,11 @@ func newCode() string {
 // purposeSignUpCode is what the keyring makes the digests of codes for.
 const purposeSignUpCode = "sign-up code"
 
-// sendPending stores a sign-up under a new link and code, in place of those before, and writes the letter.
-func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical string, row *storage.VerificationToken, data pending) error {
+// sendPending stores a sign-up under a new link and code, in place of those before, and writes the letter. What else has to happen in the
+// transaction, if anything, happens first.
+func (p *People) sendPending(
+	ctx context.Context, who visitor.Visitor, canonical string, row *storage.VerificationToken, data pending, first ...func(context.Context) error,
+) error {
 	// What is counted is apart from other letters to the address, which only somebody with an account gets.
 	if err := p.take(ctx, who, throttle.MailAddress, "sign-up "+canonical, Anonymous, ""); err != nil {
 		return err
@@ -141,6 +147,11 @@ func (p *People) sendPending(ctx context.Context, who visitor.Visitor, canonical
 		return err
 	}
 	return p.db.InTx(ctx, func(ctx context.Context) error {
+		for _, do := range first {
+			if err := do(ctx); err != nil {
+				return err
+			}
+		}
 		user, err := p.known(ctx, data.Email)
 		if err != nil {
 			return err
@@ -188,6 +199,8 @@ type Pending struct {
 	Email string
 	// Interaction is the authorization request that it is on the way to; or empty.
 	Interaction string
+	// Federated is true where a provider has vouched for who they are.
+	Federated bool
 	// Guesses is how often a code may still be entered.
 	Guesses int
 }
@@ -198,7 +211,7 @@ func (p *People) Pending(ctx context.Context, browser string) (*Pending, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Pending{Email: data.Email, Interaction: data.Interaction, Guesses: max(0, maxGuesses-row.Attempts)}, nil
+	return &Pending{Email: data.Email, Interaction: data.Interaction, Federated: data.Upstream != nil, Guesses: max(0, maxGuesses-row.Attempts)}, nil
 }
 
 func (p *People) pendingOf(ctx context.Context, browser string) (*storage.VerificationToken, *pending, error) {
@@ -287,8 +300,12 @@ func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *s
 	if err != nil {
 		return nil, fmt.Errorf("complete sign-up: %w", err)
 	}
+	federated, err := p.federated(ctx, who, data)
+	if err != nil {
+		return nil, err
+	}
 	// The organization may have changed its mind since.
-	if !org.Decided().SignUpOpen() || !mayHave(org.Decided(), canonical) {
+	if open := federated.mayComplete(org.Decided()); !open || !federated.always() && !mayHave(org.Decided(), canonical) {
 		return nil, ErrSignUpClosed
 	}
 	err = p.db.InTx(ctx, func(ctx context.Context) (err error) {
@@ -299,11 +316,25 @@ func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *s
 			return err
 		}
 		details := map[string]any{"by": "sign_up", "verified": true}
+		if federated != nil {
+			details["provider"] = federated.provider.Name
+		}
 		if err := p.audit(ctx, who, byUser(user.ID), "user.created", user.ID.String(), details); err != nil {
 			return err
 		}
+		if federated != nil {
+			if err := federated.attach(ctx, user); err != nil {
+				return err
+			}
+			if err := federated.roles(ctx, user); err != nil {
+				return err
+			}
+		}
 		return also(ctx, user)
 	})
+	if errors.Is(err, storage.ErrConflict) && federated != nil {
+		return nil, dead(errTaken) // the address, or the identity: there is nothing that they could choose otherwise
+	}
 	if errors.Is(err, storage.ErrConflict) {
 		return nil, p.whoseIsTaken(ctx, data.Email)
 	}
@@ -311,4 +342,13 @@ func (p *People) completeSignUp(ctx context.Context, who visitor.Visitor, row *s
 		return nil, fmt.Errorf("complete sign-up: %w", dead(err))
 	}
 	return user, nil
+}
+
+// federated is who somebody is at a provider whose sign-up is completed, or nil.
+func (p *People) federated(ctx context.Context, who visitor.Visitor, data *pending) (*federation, error) {
+	if data.Upstream == nil {
+		return nil, nil //nolint:nilnil // most come by themselves
+	}
+	f, err := data.Upstream.again(ctx, p, who)
+	return f, dead(err)
 }

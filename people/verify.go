@@ -96,6 +96,8 @@ type Verification struct {
 	NewAccount bool
 	// Here is true when it was asked for in this browser, and nothing more has to be entered. Else a password has to be chosen.
 	Here bool
+	// Federated is true where a provider has vouched for who they are, in this browser.
+	Federated bool
 	// Interaction is the authorization request that it was asked for on the way to, in this browser; or empty.
 	Interaction string
 	// Username and Name are what was entered at the sign-up.
@@ -131,7 +133,7 @@ func (p *People) OpenVerification(ctx context.Context, who visitor.Visitor, toke
 	}
 	opened := &Verification{Email: data.Email, NewAccount: true, Username: data.Username, Name: data.Name}
 	if isFrom(row, browser) {
-		opened.Here, opened.Interaction = free, data.Interaction
+		opened.Here, opened.Interaction, opened.Federated = free, data.Interaction, data.Upstream != nil
 	}
 	return opened, nil
 }
@@ -173,6 +175,7 @@ func (p *People) Verify(ctx context.Context, who visitor.Visitor, token, browser
 		if err := p.countLinkName(ctx, who, newcomer.Username, row.ID); err != nil {
 			return nil, err
 		}
+		data.Upstream = nil // whoever has asked for it need not be whose address it is (S-229)
 		if data.Hash, err = p.hasher.Hash(ctx, newcomer.Password.Reveal()); err != nil {
 			return nil, err
 		}

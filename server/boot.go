@@ -16,6 +16,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -80,7 +81,9 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	addresses := manage.Addresses{Base: h.Cfg.Base(), Root: h.Cfg.RootOrganization}
 	h.Operators = manage.New(h.DB, h.Hasher, h.Log).Mailing(h.Composer).Serving(addresses).Allowing(limitsOf(h.Cfg)).
 		Proving(manage.Outside{Names: net.DefaultResolver, Fetch: outbound.New(h.Outbound), Keyring: h.Keyring})
-	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Log: h.Log})
+	there := upstream.New(outbound.New(h.Outbound))
+	h.Operators = h.Operators.Federating(h.Outbound, there)
+	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Upstream: there, Log: h.Log})
 	h.tenants = newTenants(h.DB, addresses)
 	if h.Cfg.Development() {
 		h.Operators = h.Operators.InDevelopment()

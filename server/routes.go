@@ -91,6 +91,11 @@ func (s *Server) routes() http.Handler {
 		group.POST("/login/factor", sameOrigin, page(l.FactorPost))
 		group.GET("/login/enroll", page(l.Enroll))
 		group.POST("/login/enroll", sameOrigin, page(l.EnrollPost))
+		group.POST("/login/:"+login.ParamProvider, sameOrigin, page(l.Federate))
+		group.GET("/login/:"+login.ParamProvider+"/callback", page(l.Callback))
+		group.POST("/login/:"+login.ParamProvider+"/callback", page(l.CallbackPost)) // the form of a provider's page
+		group.GET("/login/email", page(l.ProveAddress))
+		group.POST("/login/email", sameOrigin, page(l.ProveAddressPost))
 		group.GET("/login/recovery-codes", page(l.Codes))
 		group.POST("/login/recovery-codes", sameOrigin, page(l.CodesPost))
 		group.GET("/signup", page(l.SignUp))

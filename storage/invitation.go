@@ -53,6 +53,15 @@ func (db *DB) Invitation(ctx context.Context, digest string) (*Invitation, error
 	return row.invitation()
 }
 
+// InvitationOf returns the invitation that was sent to an address, in its canonical form, and can still be accepted.
+func (db *DB) InvitationOf(ctx context.Context, canonical string) (*Invitation, error) {
+	row, err := db.VerificationTokenOf(ctx, canonical, InvitationToken)
+	if err != nil {
+		return nil, err
+	}
+	return row.invitation()
+}
+
 func (v *VerificationToken) invitation() (*Invitation, error) {
 	var i Invitation
 	if err := json.Unmarshal(v.Data, &i); err != nil {

@@ -176,6 +176,9 @@ var trespasses = map[string]trespass{
 	"Invitation": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.Invitation(ctx, f.invitation))
 	},
+	"InvitationOf": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return row(db.InvitationOf(ctx, "guest@example.com"))
+	},
 	"ListInvitations": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return rows(db.ListInvitations(ctx, uuid.Nil, 0))
 	},

@@ -13,7 +13,7 @@ var sampleApp = AppCard{
 }
 
 // kinds are the pages, by the names of their templates: those of this file and those of each area, which stand with their data.
-var kinds = merged(commonKinds, loginKinds, signupKinds, factorKinds, accountKinds, mailboxKinds)
+var kinds = merged(commonKinds, loginKinds, signupKinds, factorKinds, accountKinds, mailboxKinds, federationKinds)
 
 // merged is all of the areas in one. That no name is there twice is a test's to find out.
 func merged(areas ...map[string]kind) map[string]kind {

@@ -31,6 +31,7 @@ var accountStops = []struct{ path, text string }{
 	{"/passkeys", "account.nav.passkeys"},
 	{"/authenticator", "account.nav.authenticator"},
 	{"/recovery-codes", "account.nav.recovery_codes"},
+	{"/linked", "account.nav.linked"},
 	{"/sessions", "account.nav.sessions"},
 	{"/applications", "account.nav.applications"},
 	{"/activity", "account.nav.activity"},

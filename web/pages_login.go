@@ -29,6 +29,10 @@ type SignInPage struct {
 	ForgotURL, SignUpURL string
 	// Passkey is how somebody signs in with one.
 	Passkey Ceremony
+	// Providers are where else one can sign in.
+	Providers []ProviderButton
+	// Notice is what came of a sign-in elsewhere.
+	Notice FederatedNotice
 	// Problem is said above the form: the id of a text, or a sentence.
 	Problem string
 	// Problems of a field are said beside it.
@@ -78,6 +82,13 @@ var loginKinds = map[string]kind{
 		SignInPage{Username: "alice", NotMe: "/login", ForgotURL: "/forgot"},
 		SignInPage{NoPassword: true, Problem: "login.not_offered", App: sampleApp, Passkey: Ceremony{Options: "{}"}, Cancel: true},
 		SignInPage{NoPassword: true},
+		SignInPage{NoPassword: true, Providers: []ProviderButton{{PostForm: samplePost, Name: "google", Title: "Google", Hint: "alice@example.com"}}},
+		SignInPage{
+			Username: "alice@example.com", Notice: FederatedNotice{Text: "federate.sign_in_first", Provider: "Google", Email: "alice@example.com"},
+			Passkey: Ceremony{Options: "{}", Beside: true}, ForgotURL: "/forgot",
+			Providers: []ProviderButton{{PostForm: samplePost, Name: "github", Title: "GitHub"}, {PostForm: samplePost, Name: "x", Title: sampleHostile}},
+		},
+		SignInPage{Notice: FederatedNotice{Text: "federate.declined"}, Providers: []ProviderButton{{PostForm: samplePost, Name: "y", Title: sampleLong}}},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
 	}},
 	"consent": {leaves: true, samples: []Page{

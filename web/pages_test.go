@@ -218,7 +218,7 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 
 func TestNoTwoAreasHaveAPageOfOneName(t *testing.T) {
 	sum := 0
-	for _, area := range []map[string]kind{commonKinds, loginKinds, signupKinds, factorKinds, accountKinds, mailboxKinds} {
+	for _, area := range []map[string]kind{commonKinds, loginKinds, signupKinds, factorKinds, accountKinds, mailboxKinds, federationKinds} {
 		sum += len(area)
 	}
 	if sum != len(kinds) {
@@ -271,9 +271,8 @@ func TestHeadingsAndControlsAreWherePeopleAndAutomationLookForThem(t *testing.T)
 
 func TestTheWindowsTitleSaysFirstThatSomethingIsWrong(t *testing.T) {
 	pages := newPages(t, Options{})
-	for page, want := range map[SignInPage]string{
-		{}: "<title>Sign in · Acme</title>", {Problem: "login.failed"}: "<title>Error: Sign in · Acme</title>",
-	} {
+	for problem, want := range map[string]string{"": "<title>Sign in · Acme</title>", "login.failed": "<title>Error: Sign in · Acme</title>"} {
+		page := SignInPage{Problem: problem}
 		if body := show(t, pages, "login", page).Body.String(); !strings.Contains(body, want) {
 			t.Errorf("no %s in %s", want, body)
 		}

@@ -21,7 +21,7 @@ var audits = []string{"manage", "people", "login", "login/account", "web", "prov
 var actionLike = regexp.MustCompile(`^[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*$`)
 
 // notActions look like actions: names of files and hosts.
-var notActions = regexp.MustCompile(`\.(json|js|css|example|txt|yaml|db)$`)
+var notActions = regexp.MustCompile(`\.(json|js|css|example|txt|yaml|db|map)$`)
 
 // irregular are past participles that do not end with "ed".
 var irregular = []string{"burnt", "forgotten", "made", "reset", "sent", "set", "undone"}

@@ -16,6 +16,9 @@ func Values() []string { return []string{One, Multi} }
 // The methods of authentication (RFC 8176 §2).
 const (
 	Password = "pwd"
+	// Federated is that another provider has vouched for the person. How they have proven it there is for that provider to say, and
+	// is not repeated: nobody here has seen it. The name is no registered one (RFC 8176 §6.1).
+	Federated = "fed"
 	// OTP is a code: of an authenticator app, of a list of recovery codes, or by mail.
 	OTP = "otp"
 	// Channel is something received another way than the browser's own.
@@ -31,10 +34,12 @@ const (
 )
 
 // Strong reports whether methods are two different factors: something known or received beside something had. A passkey that
-// has verified its person is both.
+// has verified its person is both. What another provider vouches for stands in place of a password, and a code by mail beside it is
+// no second: whoever has somebody's account there may well have their mail.
 func Strong(amr []string) bool {
 	password, code, key := slices.Contains(amr, Password), slices.Contains(amr, OTP), slices.Contains(amr, Key)
-	return password && (code || key) || code && key || key && slices.Contains(amr, Present)
+	federated := slices.Contains(amr, Federated) && !slices.Contains(amr, Channel)
+	return password && (code || key) || code && key || key && slices.Contains(amr, Present) || federated && (code || key)
 }
 
 // Together joins methods, each once, and says so where they are two factors.

@@ -21,6 +21,11 @@ func TestWhatMethodsAmountTo(t *testing.T) {
 		{[][]string{{Key, Software, Present}}, "pop swk user mfa", Multi},
 		{[][]string{{Key, Software}}, "pop swk", One},
 		{[][]string{{OTP}}, "otp", One},
+		{[][]string{{Federated}}, "fed", One},
+		{[][]string{{Federated}, {OTP}}, "fed otp mfa", Multi},
+		{[][]string{{Federated}, {Key, Hardware}}, "fed pop hwk mfa", Multi},
+		{[][]string{{Federated}, {OTP, Channel}}, "fed otp mca", One},
+		{[][]string{{Federated, Several}}, "fed", One},
 		{[][]string{{OTP}, {OTP, Channel}}, "otp mca", One},
 		{[][]string{{Password}, {Password}}, "pwd", One},
 		{[][]string{{Password, Several}}, "pwd", One}, // what is not proven is not said

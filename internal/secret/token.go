@@ -27,6 +27,9 @@ const (
 	SignIn       Kind = "si"
 	Device       Kind = "dev"
 	SignUp       Kind = "su"
+	// Upstream is the state of a browser that is at a provider, Federation what the browser is known by until it comes back.
+	Upstream   Kind = "st"
+	Federation Kind = "fed"
 )
 
 const (

@@ -37,6 +37,9 @@ var (
 // cannot be kept from who could have it.
 var NamesPerson = Limit{Name: "names_person", Burst: 10, Per: time.Hour}
 
+// UpstreamNetwork is how many browsers may be sent to providers from a network, and not come back.
+var UpstreamNetwork = Limit{Name: "upstream_network", Burst: 300, Per: 5 * time.Minute}
+
 // LinkNetwork is how many links and codes that open nothing may be tried from a network.
 var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
 

@@ -169,6 +169,9 @@ func (p *Provider) Settings() map[string]any {
 	}
 	if moved && p.Profile.Keys == "" {
 		s["authorization_endpoint"], s["token_endpoint"], s["userinfo_endpoint"] = p.Profile.Authorization, p.Profile.Token, p.Profile.Userinfo
+		if p.Profile.Preset == "facebook" {
+			s["userinfo_endpoint"] = p.Profile.Userinfo + "?fields=id,name,first_name,last_name,email"
+		}
 		if p.Profile.Emails != "" {
 			s["emails_endpoint"] = p.Profile.Emails
 		}
@@ -519,4 +522,13 @@ func pemOf(key *ecdsa.PrivateKey) string {
 		panic(err)
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+// RefreshToken is one of the person's that is good.
+func (p *Provider) RefreshToken() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	token := "rt-" + rand.Text()
+	p.tokens[token] = p.person
+	return token
 }

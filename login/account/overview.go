@@ -32,6 +32,7 @@ func (a *Account) Overview(c *gin.Context, v *visit) error {
 			way("/passkeys", "account-way-passkeys", "account.nav.passkeys", "account.state.passkeys", manage, v.factors.Passkeys),
 			way("/authenticator", "account-way-authenticator", "account.nav.authenticator", "account.state.authenticator", manage, v.factors.Authenticators),
 			way("/recovery-codes", "account-way-recovery-codes", "account.nav.recovery_codes", "account.state.recovery_codes", manage, v.factors.RecoveryCodes),
+			way(pathLinked, "account-linked", "account.nav.linked", "account.state.linked", manage, 0),
 			way("/sessions", "account-sessions", "account.nav.sessions", "account.sessions.count", manage, len(sessions)),
 			way("/applications", "account-applications", "account.nav.applications", "account.state.applications", manage, 0),
 			way("/activity", "account-activity", "account.nav.activity", "account.state.activity", look, 0),

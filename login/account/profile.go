@@ -109,6 +109,8 @@ var outcomes = map[string]string{
 	"renamed":      "account.done.renamed",
 	"factor":       "account.done.factor",
 	"codes":        "account.done.codes",
+	"linked":       "account.done.linked",
+	"unlinked":     "account.done.unlinked",
 }
 
 // done is what the address of a page says was done.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -20,6 +21,18 @@ type Provider struct {
 	ClientSecret secret.Text
 	Settings     *Settings
 }
+
+// NewProvider is a provider as it stands in a row.
+func NewProvider(id uuid.UUID, name, clientID, clientSecret string, stored map[string]any) (*Provider, error) {
+	settings, err := Parse(stored)
+	if err != nil {
+		return nil, fmt.Errorf("provider %s: %w", name, err)
+	}
+	return &Provider{ID: id, Name: name, ClientID: clientID, ClientSecret: secret.Text(clientSecret), Settings: settings}, nil
+}
+
+// Title is what people call it.
+func (p *Provider) Title() string { return p.Settings.Called(p.Name) }
 
 // plan is a provider as it is spoken to: what its settings say, and its preset where they do not.
 type plan struct {
