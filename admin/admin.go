@@ -84,6 +84,7 @@ func (a *API) Mount(engine *gin.Engine) {
 	a.mountInvitations()
 	a.mountClients()
 	a.mountAPIs()
+	a.mountProviders()
 	a.mountKeys()
 	a.mountAudit()
 	a.mountDocument(group)

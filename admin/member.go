@@ -79,6 +79,9 @@ func nameOf(t reflect.Type, hint string) string {
 	if strings.HasSuffix(t.PkgPath(), "/internal/settings") && name != "Settings" {
 		name = "Settings" + name
 	}
+	if strings.HasSuffix(t.PkgPath(), "/login/upstream") {
+		name = "Provider" + name
+	}
 	if name == "" { // of a type that the document does not name
 		return ""
 	}

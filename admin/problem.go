@@ -205,7 +205,8 @@ func sentence(text string) string {
 	return text + "."
 }
 
-// fields says which member of a body a field is that a deed complains of, where they are not called the same.
+// fields says which member of a body a field is that a deed complains of, where they are not called the same. What ends with a dot is
+// how a field begins whose rest is one name, whatever stands in it.
 type fields map[string]string
 
 // problemOf tells what came of a deed. It is the one place where an error becomes an answer; a fault of ours is logged here, once.
@@ -265,6 +266,11 @@ func (a *API) tell(ctx context.Context, err error, names fields) *Problem {
 func (f fields) pointer(field string) string {
 	if at, ok := f[field]; ok {
 		return at
+	}
+	for begin, at := range f {
+		if name, ok := strings.CutPrefix(field, begin); ok && strings.HasSuffix(begin, ".") {
+			return at + escape(name)
+		}
 	}
 	return pointerOf(field)
 }

@@ -99,6 +99,7 @@ func providerState(p *storage.UpstreamProvider) map[string]any {
 
 // changeProvider writes a patch into a row, if what comes of it is right.
 func (o *Operators) changeProvider(ctx context.Context, row *storage.UpstreamProvider, patch ProviderPatch, others []storage.UpstreamProvider) error {
+	clientID := row.ClientID
 	set(&row.ClientID, patch.ClientID)
 	if patch.Secret != nil {
 		row.ClientSecret = patch.Secret.Reveal()
@@ -126,6 +127,11 @@ func (o *Operators) changeProvider(ctx context.Context, row *storage.UpstreamPro
 	}
 	if err := o.checkRoles(ctx, before, decided); err != nil {
 		return err
+	}
+	if before != nil && !(sameLead(before, decided) && row.ClientID == clientID) {
+		if err := o.mayLead(ctx, row.ID, decided.Roles); err != nil {
+			return err
+		}
 	}
 	if err := homeElsewhere(row, decided, others); err != nil {
 		return err
@@ -185,6 +191,44 @@ func (o *Operators) checkRoles(ctx context.Context, before, after *upstream.Sett
 	return c.err()
 }
 
+// sameLead reports whether a provider is where it was and says what it said: only how it is offered is another.
+func sameLead(before, after *upstream.Settings) bool {
+	one, other := *before, *after
+	for _, s := range []*upstream.Settings{&one, &other} {
+		s.Title, s.Hidden, s.Disabled = "", false, false
+	}
+	return reflect.DeepEqual(one, other)
+}
+
+// mayLead refuses what would have somebody else say who comes from a provider, to an actor who may do less than the people who come
+// from there, or than the roles that follow from it allow: it would be a way to become them.
+func (o *Operators) mayLead(ctx context.Context, id uuid.UUID, roles upstream.Roles) error {
+	if actorOf(ctx).Bound == nil {
+		return nil
+	}
+	for _, name := range roles.Named() {
+		role, err := o.db.RoleByName(ctx, name)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue // it was deleted since, and is given to nobody
+		}
+		if err != nil {
+			return err
+		}
+		allowed, err := o.db.PermissionsOfRoles(ctx, []uuid.UUID{role.ID})
+		if err == nil {
+			err = mayGive(ctx, allowed[role.ID]...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	held, err := o.db.RightsAtProvider(ctx, id)
+	if err != nil {
+		return err
+	}
+	return mayGive(ctx, held...)
+}
+
 // homeElsewhere refuses a mail domain that is at home at another provider.
 func homeElsewhere(row *storage.UpstreamProvider, decided *upstream.Settings, others []storage.UpstreamProvider) error {
 	for _, other := range others {
@@ -197,7 +241,7 @@ func homeElsewhere(row *storage.UpstreamProvider, decided *upstream.Settings, ot
 		}
 		for _, domain := range decided.HomeDomains {
 			if slices.Contains(theirs.HomeDomains, domain) {
-				return &Conflict{Field: "home_domains", Message: domain + " has its home at the provider " + other.Name}
+				return &Conflict{Field: "home_domains", Message: fmt.Sprintf("%q has its home at the provider %s", domain, other.Name)}
 			}
 		}
 	}
@@ -390,11 +434,11 @@ func (o *Operators) renewed(ctx context.Context, account *storage.UpstreamAccoun
 
 // ProviderInformation is a provider as it is shown. Its secret is not to be had again.
 type ProviderInformation struct {
-	ID       string `json:"id"`
+	ID       string `json:"id" format:"uuid"`
 	Name     string `json:"name"`
 	ClientID string `json:"client_id"`
 	// CallbackURI is what has to be registered at the provider.
-	CallbackURI string     `json:"callback_uri"`
+	CallbackURI string     `json:"callback_uri" format:"uri"`
 	CreatedAt   time.Time  `json:"created_at"`
 	UpdatedAt   *time.Time `json:"updated_at,omitempty"`
 

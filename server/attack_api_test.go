@@ -61,7 +61,16 @@ func belongings(t *testing.T, house *servertest.House, ctx context.Context) map[
 	must(t, err)
 	host, err := house.Operators.AddHost(ctx, "target."+org.Slug+".example")
 	must(t, err)
+	named := "at-" + org.Slug
+	federate(t, house, ctx, named, "us", "hunter2", map[string]any{
+		"preset": "oauth2", "authorization_endpoint": house.Base + "/nothing", "token_endpoint": house.Base + "/nothing", "userinfo_endpoint": house.Base + "/nothing",
+	}, "")
+	provider, err := house.DB.UpstreamProvider(ctx, named)
+	must(t, err)
+	account := &storage.UpstreamAccount{UserID: user.ID, ProviderID: provider.ID, Issuer: house.Base, Subject: "1"}
+	must(t, house.DB.CreateUpstreamAccount(ctx, account))
 	return map[string]string{
+		"provider": named, "account": account.ID.String(),
 		"org": org.Slug, "user": user.ID.String(), "role": role.ID.String(), "permission": p.ID.String(), "api": api.ID.String(), "client": client.ID,
 		"kid": keys[0].KID, "session": session.ID.String(), "grant": grant.ID.String(), "invitation": invitation.ID.String(), "host": host.Host,
 	}
@@ -95,6 +104,7 @@ var bodies = map[string]string{
 	"create-permission": `{"resource":"new-%s","action":"read"}`, "update-permission": `{"description":"Stolen"}`,
 	"create-api": `{"identifier":"https://new-%s.example","name":"New"}`, "update-api": `{"name":"Stolen"}`,
 	"create-client": `{"client_name":"New","grant_types":["client_credentials"]}`, "update-client": `{"client_name":"Stolen"}`, "rotate-client-secret": `{"keep_old":"1h"}`,
+	"create-provider": `{"name":"new-%s","preset":"google","client_id":"us","client_secret":"hunter2"}`, "update-provider": `{"title":"Stolen"}`,
 	"rotate-key": `{"alg":"ES256"}`, "create-invitation": `{"email":"guest-%s@example.com"}`,
 }
 

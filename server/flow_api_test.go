@@ -1,12 +1,17 @@
 package server_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/internal/upstreamtest"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
 	"github.com/keizer-auth/keizer/storage"
@@ -465,5 +470,118 @@ func TestAProgramManagesTheClientsOfAnOrganization(t *testing.T) {
 	me := operator.do(http.StatusOK, "GET", "/me", nil)
 	if me.Text("kind") != "client" || !strings.Contains(me.Body, `"slug":"acme"`) || !strings.Contains(me.Body, permission.ClientsWrite) {
 		t.Errorf("%s", me.Body)
+	}
+}
+
+func TestAProgramManagesTheProvidersOfAnOrganization(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	there := upstreamtest.Serve(t, "oidc")
+	operator := &apiJourney{house.Machine(acme, every(false)...), t, "/organizations/acme"}
+	operator.do(http.StatusCreated, "POST", "/roles", map[string]any{"name": "clerk"})
+	wanted := there.Settings()
+	wanted["name"], wanted["client_id"], wanted["client_secret"], wanted["sign_up"] = "idp", upstreamtest.ClientID, there.Secret(), "always"
+	wanted["roles"] = map[string]any{"claim": "groups", "map": map[string]any{"staff": []string{"clerk"}}}
+	made := operator.do(http.StatusCreated, "POST", "/providers", wanted)
+	shown := operator.do(http.StatusOK, "GET", "/providers/idp", nil)
+	if made.Header.Get("Location") != house.Base+"/api/v1/organizations/acme/providers/idp" || made.Text("callback_uri") != house.Base+"/o/acme/login/idp/callback" ||
+		shown.Body != made.Body || shown.Header.Get("ETag") != made.Header.Get("ETag") || !strings.Contains(made.Body, `"staff":["clerk"]`) {
+		t.Errorf("%v %s, and then %s", made.Header, made.Body, shown.Body)
+	}
+	if test := operator.do(http.StatusOK, "POST", "/providers/idp/test", nil); test.JSON()["ok"] != true || !strings.Contains(test.Body, `"name":"credentials","result":"ok"`) {
+		t.Errorf("%s", test.Body)
+	}
+	changed := operator.do(http.StatusOK, "PATCH", "/providers/idp", `{"title":"Work","sign_up":null,"roles":{"map":{"staff":null,"a.b":["clerk"]}}}`, "If-Match", made.Header.Get("ETag"))
+	if changed.Text("title") != "Work" || changed.Text("sign_up") != "follow" || !strings.Contains(changed.Body, `"map":{"a.b":["clerk"]}`) {
+		t.Errorf("%s", changed.Body)
+	}
+	secret := operator.do(http.StatusOK, "PATCH", "/providers/idp", `{"client_secret":"hunter2-hunter2"}`)
+	if secret.Header.Get("ETag") == changed.Header.Get("ETag") {
+		t.Error("another secret is no change")
+	}
+	operator.do(http.StatusPreconditionFailed, "PATCH", "/providers/idp", `{"title":"Lost"}`, "If-Match", changed.Header.Get("ETag"))
+	if test := operator.do(http.StatusOK, "POST", "/providers/idp/test", nil); test.JSON()["ok"] != false {
+		t.Errorf("with a wrong secret: %s", test.Body)
+	}
+	for body, want := range map[string][]string{
+		`{"name":"other"}`:                                {"/name"},
+		`{"client_id":null}`:                              {"/client_id"},
+		`{"client_secret":null}`:                          {"/client_secret"},
+		`{"client_secret":"two\nlines"}`:                  {"/client_secret"},
+		`{"issuer":"https://user:hunter2@idp.example"}`:   {"/issuer"},
+		`{"org_id":"x","roles":{"mode":"x"}}`:             {"/org_id", "/roles/mode"},
+		`{"roles":{"map":{"a.b/c~d":[]}}}`:                {"/roles/map/a.b~1c~0d"},
+		`{"roles":{"map":{"x":["owner"]}}}`:               {"/roles/map"},
+		`{"home_domains":"acme.example","disabled":"no"}`: {"/disabled", "/home_domains"},
+	} {
+		wrong := operator.do(http.StatusBadRequest, "PATCH", "/providers/idp", body)
+		if !slices.Equal(pointers(wrong), want) || strings.Contains(wrong.Body, "hunter2") || strings.Contains(wrong.Body, "lines") {
+			t.Errorf("%s: %s", body, wrong.Body)
+		}
+	}
+	google := map[string]any{"name": "google", "preset": "google", "client_id": "us", "client_secret": "hunter2", "home_domains": []string{"acme.example"}}
+	first := operator.do(http.StatusCreated, "POST", "/providers", google, "Idempotency-Key", "once")
+	if again := operator.do(http.StatusCreated, "POST", "/providers", google, "Idempotency-Key", "once"); again.Body != first.Body {
+		t.Errorf("%s, and again %s", first.Body, again.Body)
+	}
+	if taken := operator.do(http.StatusConflict, "POST", "/providers", map[string]any{"name": "google", "preset": "google", "client_id": "us", "client_secret": "hunter2"}); !slices.Equal(pointers(taken), []string{"/name"}) {
+		t.Errorf("%s", taken.Body)
+	}
+	google["name"] = "second"
+	if home := operator.do(http.StatusConflict, "POST", "/providers", google); !slices.Equal(pointers(home), []string{"/home_domains"}) || strings.Contains(home.Body, "acme.example") {
+		t.Errorf("%s", home.Body)
+	}
+	all := operator.do(http.StatusOK, "GET", "/providers?limit=1", nil)
+	if list := items(t, all); len(list) != 1 || list[0]["name"] != "google" || all.Text("next_cursor") == "" {
+		t.Errorf("%s", all.Body)
+	}
+
+	// Who people are there. Nobody has others say who those are that may do more than they.
+	alice := house.User(acme, "alice")
+	row, err := house.DB.UpstreamProvider(acme, "idp")
+	must(t, err)
+	account := &storage.UpstreamAccount{UserID: alice.ID, ProviderID: row.ID, Issuer: there.Profile.Issuer, Subject: "1", Label: "Alice", AccessToken: "hunter3"}
+	must(t, house.DB.CreateUpstreamAccount(acme, account))
+	owner, err := house.Operators.RoleNamed(acme, permission.Owner)
+	must(t, err)
+	_, err = house.Operators.GrantRole(acme, alice.ID, owner.ID)
+	must(t, err)
+	linked := "/users/" + alice.ID.String() + "/linked-accounts"
+	list := operator.do(http.StatusOK, "GET", linked, nil)
+	if found := items(t, list); len(found) != 1 || found[0]["provider"] != "idp" || found[0]["subject"] != "1" || strings.Contains(list.Body, "hunter3") {
+		t.Errorf("%s", list.Body)
+	}
+	lesser := &apiJourney{house.Machine(acme, permission.ProvidersWrite, permission.UsersWrite), t, "/organizations/acme"}
+	lesser.do(http.StatusOK, "PATCH", "/providers/idp", `{"title":"At work","hidden":true}`)
+	for _, body := range []string{`{"claims":{"email":"mail"}}`, `{"client_id":"mine"}`, `{"trusted_domains":["example.com"]}`} {
+		lesser.do(http.StatusForbidden, "PATCH", "/providers/idp", body)
+	}
+	lesser.do(http.StatusForbidden, "DELETE", linked+"/"+account.ID.String(), nil)
+	operator.do(http.StatusNoContent, "DELETE", linked+"/"+account.ID.String(), nil)
+	operator.do(http.StatusNotFound, "DELETE", linked+"/"+account.ID.String(), nil)
+	operator.do(http.StatusNotFound, "GET", "/users/"+uuid.NewString()+"/linked-accounts", nil)
+	lesser.do(http.StatusOK, "PATCH", "/providers/idp", `{"claims":{"email":"mail"}}`)
+	newest(t, house, "alice@example.com", mail.FactorRemoved)
+
+	operator.do(http.StatusPreconditionFailed, "DELETE", "/providers/idp", nil, "If-Match", made.Header.Get("ETag"))
+	operator.do(http.StatusNoContent, "DELETE", "/providers/idp", nil)
+	operator.do(http.StatusNotFound, "GET", "/providers/idp", nil)
+	operator.do(http.StatusNotFound, "POST", "/providers/idp/test", nil)
+	events, err := house.DB.ListAudit(acme, storage.AuditFilter{Limit: 100, OldestFirst: true})
+	must(t, err)
+	var actions []string
+	for _, e := range events {
+		if text, _ := json.Marshal(e.Details); strings.Contains(string(text), "hunter") || strings.Contains(string(text), there.Secret()) {
+			t.Errorf("a secret is written down: %s", text)
+		}
+		if strings.HasPrefix(e.Actor, "client:") && e.Action != "role.created" {
+			actions = append(actions, e.Action)
+		}
+	}
+	if want := []string{
+		"provider.created", "provider.updated", "provider.updated", "provider.created", "provider.updated", "linked_account.removed", "provider.updated", "provider.deleted",
+	}; !slices.Equal(actions, want) {
+		t.Errorf("%v, want %v", actions, want)
 	}
 }

@@ -711,6 +711,12 @@ var trespasses = map[string]trespass{
 		p.ClientID = "stolen"
 		return only(db.UpdateUpstreamProvider(ctx, &p))
 	},
+	"LockUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.LockUpstreamProvider(ctx, f.provider.Name))
+	},
+	"RightsAtProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return rows(db.RightsAtProvider(ctx, f.provider.ID))
+	},
 	"DeleteUpstreamProvider": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		n, err := db.DeleteUpstreamProvider(ctx, f.provider.ID)
 		return int(n), err
@@ -786,7 +792,7 @@ var unharmed = []string{
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
 	"RightsOf", "ListAPIs", "ScopesNamed", "CountAPIs",
 	"DeleteLogo", "ListHosts", "CountPasskeys",
-	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince",
+	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince", "RightsAtProvider",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

@@ -115,6 +115,36 @@ func (db *DB) UpdateUpstreamProvider(ctx context.Context, p *UpstreamProvider) e
 	return err
 }
 
+// LockUpstreamProvider keeps everybody else from changing a provider until the transaction ends.
+func (db *DB) LockUpstreamProvider(ctx context.Context, name string) error {
+	return db.scoped(ctx, writing, "lock upstream provider", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE oauth_providers SET version = version WHERE name = $1 AND org_id = $2`, name, q.org))
+	})
+}
+
+// RightsAtProvider returns what the people who are linked to a provider may do, each permission once and in order.
+func (db *DB) RightsAtProvider(ctx context.Context, id uuid.UUID) (permissions []string, err error) {
+	err = db.scoped(ctx, reading, "read rights at upstream provider", func(q *query) error {
+		permissions = []string{}
+		rows, err := q.pool.QueryContext(q.ctx, `SELECT DISTINCT p.name FROM oauth_accounts a JOIN user_roles ur ON ur.user_id = a.user_id
+			JOIN role_permissions rp ON rp.role_id = ur.role_id JOIN permissions p ON p.id = rp.permission_id
+			WHERE a.provider_id = $1 AND a.org_id = $2 AND p.org_id = $3 ORDER BY p.name`, id, q.org, q.org)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			permissions = append(permissions, name)
+		}
+		return rows.Err()
+	})
+	return permissions, err
+}
+
 // DeleteUpstreamProvider removes a provider, and who anybody is there. It returns how many accounts that were.
 func (db *DB) DeleteUpstreamProvider(ctx context.Context, id uuid.UUID) (accounts int64, err error) {
 	err = db.InTx(ctx, func(ctx context.Context) error {
