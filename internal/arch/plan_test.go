@@ -99,6 +99,7 @@ var walls = []wall{
 	{path: "github.com/chromedp/", rooms: []string{"server/servertest"}},
 
 	{path: "github.com/knadh/koanf", rooms: []string{"config"}},
+	{path: "go.yaml.in/yaml", rooms: []string{"internal/strictyaml"}},
 	{path: "github.com/spf13/", rooms: []string{"cmd/keizer"}},
 	{path: "github.com/lmittmann/tint", rooms: []string{"cmd/keizer"}},
 	{path: "github.com/alexedwards/argon2id", rooms: []string{"internal/password"}},
