@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -118,22 +119,25 @@ func (a *API) config() huma.Config {
 // scheme is what the document calls the way in which requests say whom they are from.
 const scheme = "bearer"
 
-// mountDocument serves what the operations say of themselves. It is the same for everybody, and no secret.
+// mountDocument serves what the operations say of themselves. It is the same for everybody, and no secret. It is made when it is first
+// asked for: that takes longer than all else of a start.
 func (a *API) mountDocument(group *gin.RouterGroup) {
-	text, err := json.Marshal(a.huma.OpenAPI())
-	if err != nil {
-		panic("the document is made of our own types: " + err.Error())
-	}
-	yaml, err := a.huma.OpenAPI().YAML()
-	if err != nil {
-		panic("the document is made of our own types: " + err.Error())
-	}
 	for path, document := range map[string]struct {
 		kind string
-		text []byte
-	}{"/openapi.json": {mediaTypeJSON, text}, "/openapi.yaml": {"application/yaml", yaml}} {
+		text func() ([]byte, error)
+	}{
+		"/openapi.json": {mediaTypeJSON, func() ([]byte, error) { return json.Marshal(a.huma.OpenAPI()) }},
+		"/openapi.yaml": {"application/yaml", a.huma.OpenAPI().YAML},
+	} {
+		text := sync.OnceValue(func() []byte {
+			text, err := document.text()
+			if err != nil {
+				panic("the document is made of our own types: " + err.Error())
+			}
+			return text
+		})
 		group.Match([]string{http.MethodGet, http.MethodHead}, path, func(c *gin.Context) {
-			c.Data(http.StatusOK, document.kind, document.text)
+			c.Data(http.StatusOK, document.kind, text())
 		})
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path"
 	"reflect"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -58,9 +59,19 @@ type kind struct {
 	file string
 }
 
-// New parses the templates and executes every one of them with its samples, so that a page that cannot be shown is found
-// before the first visitor, and not by one.
+// New returns the pages of one house. A page that cannot be shown is found before the first visitor, and not by one.
 func New(o Options) (*Pages, error) {
+	tried, err := triedPages()
+	if err != nil {
+		return nil, err
+	}
+	p := *tried
+	p.log, p.https = o.Log, o.HTTPS
+	return &p, nil
+}
+
+// triedPages parses the templates and executes every one of them with its samples, once in a process: all of it is part of the program.
+var triedPages = sync.OnceValues(func() (*Pages, error) {
 	files, err := newStatic()
 	if err != nil {
 		return nil, err
@@ -69,9 +80,7 @@ func New(o Options) (*Pages, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pages{
-		log: o.Log, https: o.HTTPS, templates: make(map[string]*template.Template, len(kinds)), static: files, languages: languages,
-	}
+	p := &Pages{templates: make(map[string]*template.Template, len(kinds)), static: files, languages: languages}
 	layout, err := template.New("layout").Funcs(p.functions()).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse the layout: %w", err)
@@ -98,11 +107,8 @@ func New(o Options) (*Pages, error) {
 			}
 		}
 	}
-	if err := everyTemplateIsAPage(); err != nil {
-		return nil, err
-	}
-	return p, nil
-}
+	return p, everyTemplateIsAPage()
+})
 
 // everyTemplateIsAPage reports a template that no page is made of.
 func everyTemplateIsAPage() error {
