@@ -112,7 +112,7 @@ func (a *API) mountUsers() {
 			Email      string         `json:"email" maxLength:"320"`
 			Username   string         `json:"username,omitempty" maxLength:"200"`
 			FullName   string         `json:"full_name,omitempty" maxLength:"200"`
-			Password   string         `json:"password" writeOnly:"true" maxLength:"1024" doc:"What they sign in with."`
+			Password   given[string]  `json:"password,omitzero" writeOnly:"true" maxLength:"1024" doc:"What they sign in with. Without one they get in by a provider that vouches for their address, or choose one by a letter that they ask for."`
 			IsVerified bool           `json:"is_verified,omitempty" doc:"Whether the e-mail address is known to be theirs."`
 			Roles      []string       `json:"roles,omitempty" maxItems:"100" doc:"The names of the roles that they have from the beginning."`
 			Metadata   map[string]any `json:"metadata,omitempty" doc:"Claims under their standard names, and the organization's own."`
@@ -123,8 +123,8 @@ func (a *API) mountUsers() {
 		permission: permission.UsersWrite, names: userNames,
 	}, func(ctx context.Context, in *createIn) (*one[User], error) {
 		row, err := a.operators.CreateUser(ctx, manage.NewUser{
-			Username: in.Body.Username, Email: in.Body.Email, FullName: in.Body.FullName, Password: secret.Text(in.Body.Password),
-			Verified: in.Body.IsVerified, Roles: in.Body.Roles, Metadata: in.Body.Metadata,
+			Username: in.Body.Username, Email: in.Body.Email, FullName: in.Body.FullName, Password: secret.Text(in.Body.Password.Value),
+			Passwordless: !in.Body.Password.Is, Verified: in.Body.IsVerified, Roles: in.Body.Roles, Metadata: in.Body.Metadata,
 		})
 		if err != nil {
 			return nil, err

@@ -182,6 +182,12 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 		_, err = o.CreateUser(ctx, manage.NewUser{Username: "bob", Email: "bob@example.com", Password: goodPassword, Roles: []string{"editor"}})
 		must(t, err)
 
+		none, err := o.CreateUser(ctx, manage.NewUser{Email: "none@example.com", Passwordless: true})
+		must(t, err)
+		if none.PasswordHash != password.None {
+			t.Errorf("%+v", none)
+		}
+
 		for name, c := range map[string]struct {
 			change func(*manage.NewUser)
 			fields []string
@@ -194,6 +200,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 			"a name with a bell":      {func(u *manage.NewUser) { u.FullName = "a\x07" }, []string{"name"}},
 			"a short password":        {func(u *manage.NewUser) { u.Password = "1234567" }, []string{"password"}},
 			"no password":             {func(u *manage.NewUser) { u.Password = "" }, []string{"password"}},
+			"a password for none":     {func(u *manage.NewUser) { u.Passwordless = true }, []string{"password"}},
 			"a common password":       {func(u *manage.NewUser) { u.Password = "password" }, []string{"password"}},
 			"a password without end":  {func(u *manage.NewUser) { u.Password = secret.Text(strings.Repeat("quiet harbour ", 1<<16)) }, []string{"password"}},
 			"everything":              {func(u *manage.NewUser) { *u = manage.NewUser{Username: " "} }, []string{"email", "username", "password"}},
@@ -223,7 +230,7 @@ func TestAPersonIsMadeWholeOrNotAtAll(t *testing.T) {
 		if _, err := o.CreateUser(t.Context(), manage.NewUser{Email: "x@example.com", Password: goodPassword}); !errors.Is(err, storage.ErrNoTenant) {
 			t.Errorf("a person of nowhere: %v", err)
 		}
-		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "user.created"}) {
+		if got := o.audited(t, ctx); !slices.Equal(got, []string{"organization.created", "user.created", "user.created", "user.created"}) {
 			t.Error(got)
 		}
 	})

@@ -21,6 +21,9 @@ import (
 type NewUser struct {
 	Username, Email, FullName string
 	Password                  secret.Text
+	// Passwordless says that they have no password: they get in by a provider that vouches for their address, or choose a password by a
+	// letter that they ask for.
+	Passwordless bool
 	// Verified says that the e-mail address is known to be theirs.
 	Verified bool
 	// Roles are names of roles that the organization has: the system roles always, of which owner may be called operator.
@@ -40,9 +43,11 @@ func (o *Operators) CreateUser(ctx context.Context, user NewUser) (*storage.User
 	if err := errors.Join(user.check(), missing); err != nil {
 		return nil, err
 	}
-	hash, err := o.hasher.Hash(ctx, user.Password.Reveal())
-	if err != nil {
-		return nil, fmt.Errorf("create user: %w", err)
+	hash := password.None
+	if !user.Passwordless {
+		if hash, err = o.hasher.Hash(ctx, user.Password.Reveal()); err != nil {
+			return nil, fmt.Errorf("create user: %w", err)
+		}
 	}
 	var made *storage.User
 	err = o.db.InTx(ctx, func(ctx context.Context) (err error) {
@@ -71,7 +76,12 @@ func (u NewUser) check() error {
 	if u.FullName != "" {
 		c.check("name", profile.Name(u.FullName))
 	}
-	c.check("password", password.Check(u.Password.Reveal()))
+	switch {
+	case !u.Passwordless:
+		c.check("password", password.Check(u.Password.Reveal()))
+	case u.Password != "":
+		c.add("password", "there is none where somebody is to have none")
+	}
 	for _, role := range u.Roles {
 		c.check("role", profile.Name(role))
 	}

@@ -754,3 +754,58 @@ func TestWhoAsksTheAPITooOftenWaits(t *testing.T) {
 		t.Errorf("another: %d", answer.Status)
 	}
 }
+
+// S-265, S-266: whoever calls gives to nobody, and takes into no account or client, more than they hold themselves: neither an admin,
+// who may not delete the organization, nor a client that may do less. Nothing of it is done in part.
+func TestNobodyGivesAwayMoreThanTheyHoldOverTheAPI(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	acme := house.Organization("acme")
+	deputy := person(t, house, acme, console(house, acme), "admin")
+	owner := house.User(acme, "chief")
+	row, err := house.Operators.RoleNamed(acme, "owner")
+	must(t, err)
+	_, err = house.Operators.GrantRole(acme, owner.ID, row.ID)
+	must(t, err)
+	mighty := house.Client(acme, manage.ClientSpec{Name: "Mighty", GrantTypes: []string{"client_credentials"}, Scope: permission.OrganizationDelete})
+	own := house.Machine(acme, permission.UsersRead, permission.UsersWrite, permission.RolesRead, permission.RolesWrite, permission.ClientsWrite, permission.InvitationsWrite,
+		permission.ProvidersWrite, permission.APIsWrite)
+	_, err = house.Operators.CreateRole(acme, manage.NewRole{Name: "heir", Permissions: []string{permission.OrganizationDelete}})
+	must(t, err)
+	federate(t, house, acme, "idp", "us", "hunter2", map[string]any{"preset": "google"}, "")
+	provider, err := house.DB.UpstreamProvider(acme, "idp")
+	must(t, err)
+	account := &storage.UpstreamAccount{UserID: owner.ID, ProviderID: provider.ID, Issuer: "https://accounts.google.com", Subject: "1"}
+	must(t, house.DB.CreateUpstreamAccount(acme, account))
+	self := "/clients/" + theClient(t, own)
+	friend := house.User(acme, "friend")
+	chief, strong := "/users/"+owner.ID.String(), "/clients/"+mighty.ID
+	before := holdings(t, house, acme)
+	for name, who := range map[string]*servertest.Caller{"an admin": deputy, "a client": own} {
+		for _, r := range []struct{ method, path, body string }{
+			{"PUT", "/users/" + friend.ID.String() + "/roles/owner", ""}, {"DELETE", chief + "/roles/owner", ""}, {"DELETE", chief, ""}, {"POST", chief + "/disable", ""}, {"PATCH", chief, `{"email":"mine@example.com"}`},
+			{"PUT", chief + "/password", `{"password":"correct horse battery stolen"}`}, {"DELETE", chief + "/factors", ""},
+			{"POST", "/users", `{"email":"x@example.com","password":"correct horse battery staple","roles":["owner"]}`},
+			{"POST", "/invitations", `{"email":"y@example.com","roles":["operator"]}`},
+			{"POST", "/roles", `{"name":"mighty","permissions":["keizer:organization:delete"]}`},
+			{"POST", "/clients", `{"client_name":"x","grant_types":["client_credentials"],"scope":"keizer:organization:delete"}`},
+			{"PATCH", self, `{"scope":"keizer:users:read keizer:organization:delete"}`},
+			{"POST", "/providers", `{"name":"x","preset":"google","client_id":"x","client_secret":"x","roles":{"claim":"groups","map":{"all":["heir"]}}}`},
+			{"PATCH", "/providers/idp", `{"roles":{"claim":"groups","map":{"all":["heir"]}}}`}, {"PATCH", "/providers/idp", `{"client_id":"mine"}`},
+			{"DELETE", chief + "/linked-accounts/" + account.ID.String(), ""},
+			{"POST", strong + "/secret", ""}, {"PATCH", strong, `{"token_endpoint_auth_method":"none"}`}, {"DELETE", strong, ""},
+		} {
+			var body any
+			if r.body != "" {
+				body = r.body
+			}
+			answer := who.Do(r.method, "/organizations/acme"+r.path, body)
+			if answer.Status != http.StatusForbidden || answer.Text("type") != "urn:keizer:problem:beyond-your-rights" {
+				t.Errorf("%s, %s %s: %d %s", name, r.method, r.path, answer.Status, answer.Body)
+			}
+		}
+		if after := holdings(t, house, acme); after != before {
+			t.Errorf("%s has changed something: %s", name, firstDifference(before, after))
+		}
+	}
+}

@@ -328,6 +328,22 @@ func TestAProgramManagesThePeopleOfAnOrganization(t *testing.T) {
 		t.Errorf("%s", wrong.Body)
 	}
 
+	// Who is made without a password chooses one by a letter that they ask for.
+	carol := operator.do(http.StatusCreated, "POST", "/users", map[string]any{"email": "carol@example.com"})
+	for _, wrong := range []any{"", nil, "hunter2"} {
+		refused := operator.do(http.StatusBadRequest, "POST", "/users", map[string]any{"email": "dave@example.com", "password": wrong})
+		if !slices.Equal(pointers(refused), []string{"/password"}) {
+			t.Errorf("%v: %s", wrong, refused.Body)
+		}
+	}
+	g := from(t, "192.0.2.1")
+	g.sees(g.send(g.open(house.Issuer(acme)+"/forgot", "Forgot your password?"), "forgot-submit", "login", "carol@example.com"), "Check your mail")
+	letter := newest(t, house, "carol@example.com", mail.PasswordReset)
+	g.sees(g.send(g.open(letter.Link, "Set a new password"), "reset-submit", "password", newPassword), "Your password was changed")
+	if hers := operator.do(http.StatusOK, "GET", "/users/"+carol.Text("id"), nil); !strings.Contains(hers.Body, `"is_verified":true`) {
+		t.Errorf("%s", hers.Body)
+	}
+
 	operator.do(http.StatusNoContent, "DELETE", path, nil)
 	operator.do(http.StatusNotFound, "GET", path, nil)
 }
