@@ -91,7 +91,7 @@ func (a *API) mountClients() {
 		InOrg
 		Paging
 		Filter
-		Sort string `query:"sort" enum:"created_at,-created_at,client_name,-client_name" default:"created_at"`
+		Sort string `query:"sort" enum:"created_at,-created_at,client_name,-client_name,client_id,-client_id" default:"created_at"`
 	}
 	register(a, operation{
 		id: "list-clients", method: http.MethodGet, path: clientsPath, summary: "List clients", permission: permission.ClientsRead,

@@ -114,7 +114,7 @@ func (a *API) mountHosts() {
 	}, func(ctx context.Context, in *verifyIn) (*one[Host], error) {
 		row, err := a.operators.VerifyHost(ctx, in.Host, in.Body.Proof)
 		if complaints := manage.Complaints(err); len(complaints) > 0 { // it was asked for rightly, and is not so
-			return nil, problem(http.StatusConflict, typeTaken, plain(complaints[0].Message))
+			return nil, problem(http.StatusConflict, typeNotProven, plain(complaints[0].Message))
 		}
 		if err != nil {
 			return nil, err

@@ -57,6 +57,7 @@ const (
 	typeTaken         = "urn:keizer:problem:conflict"
 	typeScope         = "urn:keizer:problem:insufficient-scope"
 	typeBeyondRights  = "urn:keizer:problem:beyond-your-rights"
+	typeNotProven     = "urn:keizer:problem:not-proven"
 	mediaTypeProblem  = "application/problem+json"
 	mediaTypeJSON     = "application/json"
 	mediaTypeMerge    = "application/merge-patch+json"
@@ -67,6 +68,7 @@ var titles = map[string]string{
 	typeStale: "It was changed meanwhile", typeKeyInUse: "The request is being carried out", typeKeyReused: "The key belongs to another request",
 	typeAnswerLost: "The answer is lost", typeInvalid: "Something is wrong with the request", typeTaken: "Something stands in its way",
 	typeScope: "The access token may not do this", typeBeyondRights: "You may not give what you do not hold",
+	typeNotProven: "It is not proven",
 }
 
 func problem(status int, kind, detail string, offences ...Offence) *Problem {

@@ -164,6 +164,12 @@ func arguments(args map[string]string) (map[string]any, error) {
 	return layer, errors.Join(complaints...)
 }
 
+// commandVariables say how commands work through a server that runs elsewhere. They configure no server, and are not read here.
+var commandVariables = []string{
+	"KEIZER_SERVER", "KEIZER_CA_FILE", "KEIZER_TOKEN", "KEIZER_TOKEN_FILE", "KEIZER_CLIENT_ID", "KEIZER_CLIENT_SECRET", "KEIZER_CLIENT_SECRET_FILE",
+	"KEIZER_CLIENT_ISSUER",
+}
+
 // environment reads Keizer's own variables. An empty one counts as not set, as in a compose file that passes everything on;
 // not so the issuer, because that would silently be development.
 func environment(environ []string) (map[string]any, error) {
@@ -198,7 +204,7 @@ func environment(environ []string) (map[string]any, error) {
 	for _, name := range slices.Sorted(maps.Keys(vars)) { // NAME before NAME_FILE
 		read, ok := known[name]
 		switch {
-		case !strings.HasPrefix(name, envPrefix), strings.HasPrefix(name, testPrefix), ofKubernetes(name, vars[name]):
+		case !strings.HasPrefix(name, envPrefix), strings.HasPrefix(name, testPrefix), slices.Contains(commandVariables, name), ofKubernetes(name, vars[name]):
 		case ok:
 			complaints = append(complaints, read(vars[name]))
 		default:

@@ -165,6 +165,7 @@ var clientOrders = orders[Client]{
 	all: []order[Client]{
 		{name: "created_at", column: "oauth_clients.created_at", time: func(c *Client) time.Time { return c.CreatedAt }},
 		{name: "client_name", column: "oauth_clients.name", text: func(c *Client) string { return c.Name }},
+		{name: "client_id", column: "oauth_clients.client_id", text: func(c *Client) string { return c.ClientID }},
 	},
 }
 

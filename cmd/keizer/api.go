@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -129,7 +131,7 @@ func (f *apiFlags) scopesOver(scopes []manage.APIScope) ([]manage.APIScope, erro
 func (p *program) apiCreate() *cobra.Command {
 	var flags apiFlags
 	cmd := &cobra.Command{
-		Use: "create IDENTIFIER", Short: "Register an API, by the URI that its tokens have as audience", Args: takes("IDENTIFIER"),
+		Use: "create IDENTIFIER", Short: "Register an API, by the URI that its tokens have as audience", Args: takes("IDENTIFIER"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			scopes, err := flags.scopesOver(nil)
 			if err != nil {
@@ -137,6 +139,16 @@ func (p *program) apiCreate() *cobra.Command {
 			}
 			if flags.name == "" {
 				flags.name = args[0]
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					made := map[string]any{"identifier": args[0], "name": flags.name, "client_id": flags.clientID, "scopes": append([]manage.APIScope{}, scopes...)}
+					shown := apiShown{Organization: r.org.Slug}
+					if err := r.post(ctx, made, &shown, r.in("apis")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.CreateAPI(ctx, manage.NewAPI{Identifier: args[0], Name: flags.name, ClientID: flags.clientID, Scopes: scopes})
@@ -158,11 +170,17 @@ func (p *program) showAPI(org *tenant.Org, row *storage.API) error {
 
 func (p *program) apiList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List APIs", Args: takes(),
+		Use: "list", Short: "List APIs", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"IDENTIFIER", "NAME", "CLIENT", "SCOPES"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages(ctx, r, nil, func(one *apiShown) { one.Organization = r.org.Slug }, r.in("apis")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := ""
-				return list(p, []string{"IDENTIFIER", "NAME", "CLIENT", "SCOPES"}, func() ([]apiShown, error) {
+				return list(p, headings, func() ([]apiShown, error) {
 					rows, err := house.Operators.ListAPIs(ctx, after, pageSize)
 					shown := make([]apiShown, len(rows))
 					for i := range rows {
@@ -176,10 +194,22 @@ func (p *program) apiList() *cobra.Command {
 }
 
 // onAPI is a command about one API, which the argument names by identifier or id.
-func (p *program) onAPI(use, short string, do func(ctx context.Context, house *server.House, org *tenant.Org, row *storage.API) error) *cobra.Command {
+func (p *program) onAPI(
+	use, short string, do func(ctx context.Context, house *server.House, org *tenant.Org, row *storage.API) error,
+	there func(ctx context.Context, r *remote, api *apiAt) error,
+) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " API", Short: short, Args: takes("API"),
+		Use: use + " API", Short: short, Args: takes("API"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					api, err := r.api(ctx, args[0])
+					if err == nil {
+						err = there(ctx, r, api)
+					}
+					return noAPI(err, r.org, args[0])
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.APIByIdentifier(ctx, args[0])
 				if id, notID := uuid.Parse(args[0]); notID == nil && errors.Is(err, storage.ErrNotFound) {
@@ -188,50 +218,111 @@ func (p *program) onAPI(use, short string, do func(ctx context.Context, house *s
 				if err == nil {
 					err = do(ctx, house, org, row)
 				}
-				if errors.Is(err, storage.ErrNotFound) {
-					return notFound("API %q does not exist in organization %q", args[0], org.Slug)
-				}
-				return err
+				return noAPI(err, org, args[0])
 			})
 		},
 	}
+}
+
+func noAPI(err error, org *tenant.Org, name string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("API %q does not exist in organization %q", name, org.Slug)
+	}
+	return err
+}
+
+// apiAt is an API as it was at the server, at the moment that its entity tag stands for.
+type apiAt struct {
+	apiShown
+	tag string
+}
+
+// api finds an API at the server by its identifier, or by its id.
+func (r *remote) api(ctx context.Context, name string) (*apiAt, error) {
+	if name == "" {
+		return nil, storage.ErrNotFound
+	}
+	found, err := pages[apiShown](ctx, r, url.Values{"identifier": {name}}, nil, r.in("apis")...)()
+	if err != nil {
+		return nil, err
+	}
+	id := name
+	if len(found) > 0 {
+		id = found[0].ID
+	} else if _, err := uuid.Parse(name); err != nil {
+		return nil, storage.ErrNotFound
+	}
+	api := &apiAt{apiShown: apiShown{Organization: r.org.Slug}}
+	api.tag, err = r.do(ctx, call{method: http.MethodGet, path: r.in("apis", id)}, &api.apiShown)
+	return api, err
 }
 
 func (p *program) apiShow() *cobra.Command {
 	return p.onAPI("show", "Show an API and its scopes, by identifier or id",
 		func(_ context.Context, _ *server.House, org *tenant.Org, row *storage.API) error {
 			return p.showAPI(org, row)
+		}, func(_ context.Context, _ *remote, api *apiAt) error {
+			return p.show(api.apiShown, api.fields()...)
 		})
 }
 
 func (p *program) apiUpdate() *cobra.Command {
 	var flags apiFlags
 	var cmd *cobra.Command
+	// patchOf is what the flags change of an API that has these scopes.
+	patchOf := func(before []manage.APIScope) (patch manage.APIPatch, err error) {
+		given := cmd.Flags().Changed
+		if given("name") {
+			patch.Name = &flags.name
+		}
+		if given("client-id") {
+			patch.ClientID = &flags.clientID
+		}
+		if given("scope") || given("without-scope") || given("describe") || given("require") {
+			scopes, err := flags.scopesOver(before)
+			if err != nil {
+				return patch, err
+			}
+			patch.Scopes = &scopes
+		}
+		if patch == (manage.APIPatch{}) {
+			return patch, usage("%s needs --name, --client-id, --scope, --without-scope, --describe or --require", cmd.CommandPath())
+		}
+		return patch, nil
+	}
 	cmd = p.onAPI("update", "Change an API: what flags do not name stays as it is, and its identifier always",
 		func(ctx context.Context, house *server.House, org *tenant.Org, row *storage.API) error {
-			given := cmd.Flags().Changed
-			var patch manage.APIPatch
-			if given("name") {
-				patch.Name = &flags.name
-			}
-			if given("client-id") {
-				patch.ClientID = &flags.clientID
-			}
-			if given("scope") || given("without-scope") || given("describe") || given("require") {
-				scopes, err := flags.scopesOver(manage.ScopesOf(row))
-				if err != nil {
-					return err
-				}
-				patch.Scopes = &scopes
-			}
-			if patch == (manage.APIPatch{}) {
-				return usage("%s needs --name, --client-id, --scope, --without-scope, --describe or --require", cmd.CommandPath())
+			patch, err := patchOf(manage.ScopesOf(row))
+			if err != nil {
+				return err
 			}
 			changed, err := house.Operators.UpdateAPI(ctx, row.ID, patch)
 			if err != nil {
 				return err
 			}
 			return p.showAPI(org, changed)
+		}, func(ctx context.Context, r *remote, api *apiAt) error {
+			patch, err := patchOf(api.Scopes)
+			if err != nil {
+				return err
+			}
+			body := map[string]any{}
+			change := call{method: http.MethodPatch, path: r.in("apis", api.ID), body: body}
+			if patch.Name != nil {
+				body["name"] = *patch.Name
+			}
+			if patch.ClientID != nil {
+				body["client_id"] = *patch.ClientID
+			}
+			if patch.Scopes != nil {
+				body["scopes"] = append([]manage.APIScope{}, *patch.Scopes...)
+				change.match = api.tag // for they were reckoned from those that it had
+			}
+			changed := apiShown{Organization: r.org.Slug}
+			if _, err := r.do(ctx, change, &changed); err != nil {
+				return err
+			}
+			return p.show(changed, changed.fields()...)
 		})
 	flags.add(cmd)
 	cmd.Flags().StringArrayVar(&flags.without, "without-scope", nil, "scope that it has no longer; may be repeated")
@@ -244,7 +335,15 @@ func (p *program) apiDelete() *cobra.Command {
 			if err := house.Operators.DeleteAPI(ctx, row.ID); err != nil {
 				return err
 			}
-			gone := map[string]any{"id": row.ID.String(), "identifier": row.Identifier, "organization": org.Slug, "deleted": true}
-			return p.show(gone, field{"deleted", row.Identifier})
+			return p.showAPIDeleted(org, row.ID.String(), row.Identifier)
+		}, func(ctx context.Context, r *remote, api *apiAt) error {
+			if err := r.remove(ctx, nil, r.in("apis", api.ID)...); err != nil {
+				return err
+			}
+			return p.showAPIDeleted(r.org, api.ID, api.Identifier)
 		})
+}
+
+func (p *program) showAPIDeleted(org *tenant.Org, id, identifier string) error {
+	return p.show(map[string]any{"id": id, "identifier": identifier, "organization": org.Slug, "deleted": true}, field{"deleted", identifier})
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -48,6 +51,26 @@ func (c clientShown) MarshalJSON() ([]byte, error) {
 		}
 	}
 	return json.Marshal(members)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes, and what the management API answers.
+func (c *clientShown) UnmarshalJSON(text []byte) error {
+	type own manage.ClientInformation
+	if err := json.Unmarshal(text, (*own)(&c.ClientInformation)); err != nil {
+		return err
+	}
+	var metadata map[string]json.RawMessage
+	if err := json.Unmarshal(text, &metadata); err != nil {
+		return err
+	}
+	for _, name := range []string{"client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "disabled", "organization"} {
+		delete(metadata, name)
+	}
+	body, err := json.Marshal(metadata)
+	if err == nil {
+		c.Spec, err = manage.ParseClientSpec(body)
+	}
+	return err
 }
 
 func (c clientShown) cells() []string {
@@ -204,11 +227,20 @@ func cause(err error) error {
 func (p *program) clientCreate() *cobra.Command {
 	var flags clientFlags
 	cmd := &cobra.Command{
-		Use: "create", Short: "Make a client, and its secret, which is shown this once", Args: takes(),
+		Use: "create", Short: "Make a client, and its secret, which is shown this once", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			patch, err := flags.patch(cmd, p.stdin)
 			if err != nil {
 				return err
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := clientShown{organization: r.org.Slug}
+					if err := r.post(ctx, patch.Spec(), &shown, r.in("clients")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, made, err := house.Operators.CreateClient(ctx, patch.Spec())
@@ -226,11 +258,18 @@ func (p *program) clientCreate() *cobra.Command {
 
 func (p *program) clientList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List clients", Args: takes(),
+		Use: "list", Short: "List clients", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"CLIENT ID", "NAME", "AUTHENTICATION", "GRANT TYPES", "ENABLED"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					complete := func(c *clientShown) { c.organization = r.org.Slug }
+					return list(p, headings, pages(ctx, r, url.Values{"sort": {"client_id"}}, complete, r.in("clients")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := ""
-				return list(p, []string{"CLIENT ID", "NAME", "AUTHENTICATION", "GRANT TYPES", "ENABLED"}, func() ([]clientShown, error) {
+				return list(p, headings, func() ([]clientShown, error) {
 					rows, err := house.DB.ListClients(ctx, after, pageSize)
 					clients := make([]clientShown, len(rows))
 					for i := range rows {
@@ -245,8 +284,17 @@ func (p *program) clientList() *cobra.Command {
 
 func (p *program) clientShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show CLIENT_ID", Short: "Show a client", Args: takes("CLIENT_ID"),
+		Use: "show CLIENT_ID", Short: "Show a client", Args: takes("CLIENT_ID"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := clientShown{organization: r.org.Slug}
+					if err := r.get(ctx, &shown, r.in("clients", args[0])...); err != nil {
+						return noClient(err, r.org, args[0])
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.DB.Client(ctx, args[0])
 				if err != nil {
@@ -263,7 +311,7 @@ func (p *program) clientUpdate() *cobra.Command {
 	var flags clientFlags
 	var disabled bool
 	cmd := &cobra.Command{
-		Use: "update CLIENT_ID", Short: "Change a client: what flags do not name stays as it is", Args: takes("CLIENT_ID"),
+		Use: "update CLIENT_ID", Short: "Change a client: what flags do not name stays as it is", Args: takes("CLIENT_ID"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := flags.patch(cmd, p.stdin)
 			if err != nil {
@@ -271,6 +319,9 @@ func (p *program) clientUpdate() *cobra.Command {
 			}
 			if cmd.Flags().Changed("disabled") {
 				patch.Disabled = &disabled
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error { return r.updateClient(ctx, args[0], patch) })
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, made, err := house.Operators.UpdateClient(ctx, args[0], patch)
@@ -289,23 +340,68 @@ func (p *program) clientUpdate() *cobra.Command {
 
 func (p *program) clientDelete() *cobra.Command {
 	return &cobra.Command{
-		Use: "delete CLIENT_ID", Short: "Delete a client, and everything that was given to it", Args: takes("CLIENT_ID"),
+		Use: "delete CLIENT_ID", Short: "Delete a client, and everything that was given to it", Args: takes("CLIENT_ID"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				if err := house.Operators.DeleteClient(ctx, args[0]); err != nil {
+			show := func(org *tenant.Org, err error) error {
+				if err != nil {
 					return noClient(err, org, args[0])
 				}
 				return p.show(map[string]any{"client_id": args[0], "organization": org.Slug, "deleted": true}, field{"deleted", args[0]})
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return show(r.org, r.remove(ctx, nil, r.in("clients", args[0])...))
+				})
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				return show(org, house.Operators.DeleteClient(ctx, args[0]))
 			})
 		},
 	}
 }
 
+// updateClient changes a client at the server.
+func (r *remote) updateClient(ctx context.Context, clientID string, patch manage.ClientPatch) error {
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return fmt.Errorf("write a request: %w", err)
+	}
+	var body map[string]any
+	if err := json.Unmarshal(text, &body); err != nil {
+		return fmt.Errorf("write a request: %w", err)
+	}
+	maps.DeleteFunc(body, func(_ string, value any) bool { return value == nil }) // which is what flags do not name
+	change := call{method: http.MethodPatch, path: r.in("clients", clientID), body: body}
+	if patch.Metadata != nil { // in place of what there is, at the moment that it is replaced
+		var before clientShown
+		tag, err := r.do(ctx, call{method: http.MethodGet, path: change.path}, &before)
+		if err != nil {
+			return noClient(err, r.org, clientID)
+		}
+		change.match = tag
+		maps.Copy(body, replacing(before.Spec.Metadata, *patch.Metadata))
+	}
+	shown := clientShown{organization: r.org.Slug}
+	if _, err := r.do(ctx, change, &shown); err != nil {
+		return noClient(err, r.org, clientID)
+	}
+	return r.p.show(shown, shown.fields()...)
+}
+
 func (p *program) clientRotateSecret() *cobra.Command {
 	var keepOld time.Duration
 	cmd := &cobra.Command{
-		Use: "rotate-secret CLIENT_ID", Short: "Give a client a new secret, which is shown this once", Args: takes("CLIENT_ID"),
+		Use: "rotate-secret CLIENT_ID", Short: "Give a client a new secret, which is shown this once", Args: takes("CLIENT_ID"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := clientShown{organization: r.org.Slug}
+					if err := r.post(ctx, map[string]any{"keep_old": keepOld.String()}, &shown, r.in("clients", args[0], "secret")...); err != nil {
+						return noClient(err, r.org, args[0])
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				made, err := house.Operators.RotateClientSecret(ctx, args[0], keepOld)
 				if err != nil {

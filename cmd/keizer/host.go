@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,8 +85,17 @@ func noHost(err error, slug, name string) error {
 
 func (p *program) hostAdd() *cobra.Command {
 	return &cobra.Command{
-		Use: "add SLUG HOST", Short: "Claim a host for an organization, and say how to prove it", Args: takes("SLUG", "HOST"),
+		Use: "add SLUG HOST", Short: "Claim a host for an organization, and say how to prove it", Args: takes("SLUG", "HOST"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					var shown host
+					if err := r.post(ctx, map[string]any{"host": args[1]}, &shown, r.in("hosts")...); err != nil {
+						return noOrganization(err, args[0])
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, org *storage.Organization) error {
 				row, err := house.Operators.AddHost(ctx, args[1])
 				if err != nil {
@@ -101,15 +111,24 @@ func (p *program) hostAdd() *cobra.Command {
 func (p *program) hostVerify() *cobra.Command {
 	var reached bool
 	cmd := &cobra.Command{
-		Use: "verify SLUG HOST", Short: "Prove that a host is an organization's", Args: takes("SLUG", "HOST"),
+		Use: "verify SLUG HOST", Short: "Prove that a host is an organization's", Args: takes("SLUG", "HOST"), Annotations: eitherWay,
 		Long: "Prove that a host is an organization's, by the TXT record that `keizer org host add` has named. With --https it is proven by a request to\n" +
 			"https://HOST" + manage.HostProofPath + ", which must reach this installation: that shows that the host leads here, and not for whom.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			proof := manage.ProofDNS
+			if reached {
+				proof = manage.ProofHTTPS
+			}
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					var shown host
+					if err := r.post(ctx, map[string]any{"proof": proof}, &shown, r.in("hosts", args[1], "verify")...); err != nil {
+						return noHost(err, args[0], args[1])
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, org *storage.Organization) error {
-				proof := manage.ProofDNS
-				if reached {
-					proof = manage.ProofHTTPS
-				}
 				row, err := house.Operators.VerifyHost(ctx, args[1], proof)
 				if len(manage.Complaints(err)) > 0 {
 					return failed(err) // it was asked for rightly, and is not so
@@ -128,8 +147,18 @@ func (p *program) hostVerify() *cobra.Command {
 
 func (p *program) hostList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list SLUG", Short: "List the hosts that an organization claims or has", Args: takes("SLUG"),
+		Use: "list SLUG", Short: "List the hosts that an organization claims or has", Args: takes("SLUG"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			headings := []string{"HOST", "STATE", "PROVEN", "BY", "TXT RECORD", "CONTENT"}
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					hosts, err := unpaged[host](ctx, r, nil, r.in("hosts")...)
+					if err != nil {
+						return noOrganization(err, args[0])
+					}
+					return list(p, headings, once(hosts))
+				})
+			}
 			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, org *storage.Organization) error {
 				rows, err := house.DB.ListHosts(ctx)
 				if err != nil {
@@ -139,7 +168,7 @@ func (p *program) hostList() *cobra.Command {
 				for i := range rows {
 					hosts[i] = hostOf(&rows[i], org)
 				}
-				return list(p, []string{"HOST", "STATE", "PROVEN", "BY", "TXT RECORD", "CONTENT"}, once(hosts))
+				return list(p, headings, once(hosts))
 			})
 		},
 	}
@@ -147,13 +176,21 @@ func (p *program) hostList() *cobra.Command {
 
 func (p *program) hostRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "remove SLUG HOST", Short: "Give up a host, or the claim to it", Args: takes("SLUG", "HOST"),
+		Use: "remove SLUG HOST", Short: "Give up a host, or the claim to it", Args: takes("SLUG", "HOST"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, _ *storage.Organization) error {
-				if err := house.Operators.RemoveHost(ctx, args[1]); err != nil {
+			show := func(err error) error {
+				if err != nil {
 					return noHost(err, args[0], args[1])
 				}
 				return p.show(map[string]any{"host": args[1], "organization": args[0], "removed": true}, field{"removed", args[1]})
+			}
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					return show(r.remove(ctx, nil, r.in("hosts", args[1])...))
+				})
+			}
+			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, _ *storage.Organization) error {
+				return show(house.Operators.RemoveHost(ctx, args[1]))
 			})
 		},
 	}
@@ -163,7 +200,7 @@ func (p *program) hostIssuer() *cobra.Command {
 	var from string
 	var base, stay, unannounced bool
 	cmd := &cobra.Command{
-		Use: "issuer SLUG [HOST]", Short: "Make a proven host the issuer of an organization, at a moment that is announced",
+		Use: "issuer SLUG [HOST]", Short: "Make a proven host the issuer of an organization, at a moment that is announced", Annotations: eitherWay,
 		Long: "Make a proven host the issuer of an organization. The moment is a day ahead at least, unless --unannounced is given: until then its applications\n" +
 			"prepare. From then on its addresses before lead nowhere, everything it issues has the new issuer, and what it has issued before goes on. Its\n" +
 			"people sign in anew, and their passkeys, which browsers bind to a host, are of no use at another one.",
@@ -187,6 +224,11 @@ func (p *program) hostIssuer() *cobra.Command {
 			var err error
 			if to.From, err = momentOf(from); err != nil {
 				return err
+			}
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					return noHost(r.setIssuer(ctx, to, stay), args[0], to.Host)
+				})
 			}
 			return p.ofOrganization(cmd, args[0], func(ctx context.Context, house *server.House, org *storage.Organization) error {
 				if stay {
@@ -214,6 +256,33 @@ func (p *program) hostIssuer() *cobra.Command {
 	flags.BoolVar(&base, "base", false, "the address below the server's own, instead of a host")
 	flags.BoolVar(&stay, "cancel", false, "take back what was planned")
 	return cmd
+}
+
+// setIssuer plans which address is to be the issuer; to stay is to name the one that it is.
+func (r *remote) setIssuer(ctx context.Context, to manage.IssuerChange, stay bool) error {
+	if stay {
+		hosts, err := unpaged[host](ctx, r, nil, r.in("hosts")...)
+		if err != nil {
+			return err
+		}
+		for _, h := range hosts {
+			if h.Issuer {
+				to.Host = h.Host
+			}
+		}
+	}
+	change := map[string]any{"unannounced": to.Unannounced}
+	if to.Host != "" {
+		change["host"] = to.Host
+	}
+	if !to.From.IsZero() {
+		change["from"] = to.From
+	}
+	var shown organization
+	if _, err := r.do(ctx, call{method: http.MethodPut, path: r.in("issuer"), body: change}, &shown); err != nil {
+		return err
+	}
+	return r.p.show(shown, shown.fields()...)
 }
 
 // momentOf reads a time, or how far ahead it lies. Empty is no time.

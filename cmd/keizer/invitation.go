@@ -52,11 +52,24 @@ func (p *program) userInvite() *cobra.Command {
 	var wanted manage.NewInvitation
 	var showLink bool
 	cmd := &cobra.Command{
-		Use: "invite", Short: "Send somebody a link by which they make an account", Args: takes(),
+		Use: "invite", Short: "Send somebody a link by which they make an account", Args: takes(), Annotations: eitherWay,
 		Long: "Send somebody a link by which they make an account, with the roles that are named. The link works once, and ends an earlier one to the same address.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wanted.Email == "" {
 				return usage("--email is needed")
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					invitation := map[string]any{
+						"email": wanted.Email, "full_name": wanted.FullName, "inviter": wanted.Inviter, "language": wanted.Language,
+						"roles": append([]string{}, wanted.Roles...), "expires_in": wanted.ExpiresIn.String(), "show_link": showLink,
+					}
+					shown := invited{Organization: r.org.Slug}
+					if err := r.post(ctx, invitation, &shown, r.in("invitations")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				made, link, err := house.Operators.Invite(ctx, wanted)
@@ -89,11 +102,17 @@ func (p *program) invitation() *cobra.Command {
 
 func (p *program) invitationList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the invitations that can still be accepted", Args: takes(),
+		Use: "list", Short: "List the invitations that can still be accepted", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"ID", "EMAIL", "NAME", "INVITER", "CREATED", "EXPIRES"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages(ctx, r, nil, func(i *invited) { i.Organization = r.org.Slug }, r.in("invitations")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := uuid.Nil
-				return list(p, []string{"ID", "EMAIL", "NAME", "INVITER", "CREATED", "EXPIRES"}, func() ([]invited, error) {
+				return list(p, headings, func() ([]invited, error) {
 					rows, err := house.DB.ListInvitations(ctx, after, pageSize)
 					shown := make([]invited, len(rows))
 					for i := range rows {
@@ -108,21 +127,37 @@ func (p *program) invitationList() *cobra.Command {
 
 func (p *program) invitationRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke INVITATION", Short: "Make an invitation useless", Args: takes("INVITATION"),
+		Use: "revoke INVITATION", Short: "Make an invitation useless", Args: takes("INVITATION"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			id, notID := storage.ParseID(args[0])
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					err := notID
+					if err == nil {
+						args[0] = id.String()
+						err = r.remove(ctx, nil, r.in("invitations", args[0])...)
+					}
+					return p.showRevoked(r.org, args[0], err)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				id, err := storage.ParseID(args[0])
+				err := notID
 				if err == nil {
+					args[0] = id.String()
 					err = house.Operators.RevokeInvitation(ctx, id)
 				}
-				if errors.Is(err, storage.ErrNotFound) {
-					return notFound("organization %q has no invitation %q that could still be accepted", org.Slug, args[0])
-				}
-				if err != nil {
-					return err
-				}
-				return p.show(map[string]any{"id": id.String(), "organization": org.Slug, "revoked": true}, field{"revoked", id.String()})
+				return p.showRevoked(org, args[0], err)
 			})
 		},
 	}
+}
+
+func (p *program) showRevoked(org *tenant.Org, id string, err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("organization %q has no invitation %q that could still be accepted", org.Slug, id)
+	}
+	if err != nil {
+		return err
+	}
+	return p.show(map[string]any{"id": id, "organization": org.Slug, "revoked": true}, field{"revoked", id})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/server"
@@ -46,13 +46,16 @@ var keyHeadings = []string{"KID", "ALG", "STATUS", "SIGNS FROM", "SIGNS UNTIL", 
 
 // key is `keizer key`.
 func (p *program) key() *cobra.Command {
-	return orgFlag(group("key", "The keys that an organization signs tokens with", p.keyList(), p.keyRotate()))
+	return orgFlag(group("key", "The keys that an organization signs tokens with", p.keyList(), p.keyRotate(), p.keyRetire()))
 }
 
 func (p *program) keyList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List the keys that are published", Args: takes(),
+		Use: "list", Short: "List the keys that are published", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error { return r.listKeys(ctx, nil) })
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
 				return p.listKeys(ctx, house, nil)
 			})
@@ -64,7 +67,7 @@ func (p *program) keyRotate() *cobra.Command {
 	var algs []string
 	var now bool
 	cmd := &cobra.Command{
-		Use: "rotate", Short: "Replace the keys that sign", Args: takes(),
+		Use: "rotate", Short: "Replace the keys that sign", Args: takes(), Annotations: eitherWay,
 		Long: "Replace the keys that sign. A new key is published first and signs ten minutes later, when everybody who verifies has seen it;\n" +
 			"the old one stays published until the last token that it signed has expired. With --now the new key signs at once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -76,10 +79,23 @@ func (p *program) keyRotate() *cobra.Command {
 			if len(algs) == 0 {
 				algs = keys.Algorithms()
 			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					var made []string
+					for _, alg := range algs {
+						var key signingKey
+						if err := r.post(ctx, map[string]any{"alg": alg, "now": now}, &key, r.in("keys")...); err != nil {
+							return err
+						}
+						made = append(made, key.KID)
+					}
+					return r.listKeys(ctx, made)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
 				var made []string
 				for _, alg := range algs {
-					kid, err := house.Operators.RotateKey(ctx, alg, now, longestToken(house.Cfg))
+					kid, err := house.Operators.RotateKey(ctx, alg, now, house.Cfg.LongestToken())
 					if err != nil {
 						return err
 					}
@@ -94,9 +110,38 @@ func (p *program) keyRotate() *cobra.Command {
 	return cmd
 }
 
-// longestToken is the life of the longest-lived token that a key may have signed.
-func longestToken(cfg *config.Config) time.Duration {
-	return max(cfg.Tokens.AccessJWTLifetime, cfg.Tokens.IDLifetime)
+func (p *program) keyRetire() *cobra.Command {
+	var sure bool
+	cmd := &cobra.Command{
+		Use: "retire KID", Short: "Take a key out of use at once, with all that it has signed", Args: takes("KID"), Annotations: eitherWay,
+		Long: "Take a key out of use at once. It is for a key that others may have: nothing that it has signed is believed any longer, and if it is one\n" +
+			"that signs, a new one takes its place. `keizer key rotate` replaces a key without anybody noticing.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !sure {
+				return usage("whatever the key has signed is good for nothing from then on: say so with --yes")
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return p.showRetired(r.org, args[0], r.remove(ctx, nil, r.in("keys", args[0])...))
+				})
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				return p.showRetired(org, args[0], house.Operators.RevokeKey(ctx, args[0]))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&sure, "yes", false, "retire it, for good")
+	return cmd
+}
+
+func (p *program) showRetired(org *tenant.Org, kid string, err error) error {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, keys.ErrUnknownKey) {
+		return notFound("organization %q has no key %q that is published", org.Slug, kid)
+	}
+	if err != nil {
+		return err
+	}
+	return p.show(map[string]any{"kid": kid, "organization": org.Slug, "retired": true}, field{"retired", kid})
 }
 
 // listKeys lists the organization's keys, or those of them that are named.
@@ -105,11 +150,22 @@ func (p *program) listKeys(ctx context.Context, house *server.House, kids []stri
 	if err != nil {
 		return fmt.Errorf("list keys: %w", err)
 	}
-	var shown []signingKey
-	for _, row := range rows {
-		if kids == nil || slices.Contains(kids, row.KID) {
-			shown = append(shown, signingKeyOf(row, time.Now()))
-		}
+	shown := make([]signingKey, len(rows))
+	for i, row := range rows {
+		shown[i] = signingKeyOf(row, time.Now())
 	}
-	return list(p, keyHeadings, once(shown))
+	return p.showKeys(shown, kids)
+}
+
+func (r *remote) listKeys(ctx context.Context, kids []string) error {
+	all, err := unpaged[signingKey](ctx, r, nil, r.in("keys")...)
+	if err != nil {
+		return err
+	}
+	return r.p.showKeys(all, kids)
+}
+
+// showKeys lists keys, or those of them that are named.
+func (p *program) showKeys(all []signingKey, kids []string) error {
+	return list(p, keyHeadings, once(slices.DeleteFunc(all, func(k signingKey) bool { return kids != nil && !slices.Contains(kids, k.KID) })))
 }

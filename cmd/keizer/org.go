@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -77,8 +78,17 @@ func (p *program) org() *cobra.Command {
 func (p *program) orgCreate() *cobra.Command {
 	var name string
 	cmd := &cobra.Command{
-		Use: "create SLUG", Short: "Make an organization", Args: takes("SLUG"),
+		Use: "create SLUG", Short: "Make an organization", Args: takes("SLUG"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.throughTo(cmd, "", func(ctx context.Context, r *remote) error {
+					if err := r.post(ctx, map[string]any{"slug": args[0], "name": name}, nil, "organizations"); err != nil {
+						return err
+					}
+					r.org = &tenant.Org{Slug: args[0]}
+					return r.showOrganization(ctx)
+				})
+			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				if name == "" {
 					name = args[0]
@@ -97,11 +107,17 @@ func (p *program) orgCreate() *cobra.Command {
 
 func (p *program) orgList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List organizations", Args: takes(),
+		Use: "list", Short: "List organizations", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"SLUG", "NAME", "ISSUER", "SUSPENDED"}
+			if p.there() {
+				return p.throughTo(cmd, "", func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages[organization](ctx, r, nil, nil, "organizations"))
+				})
+			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				after := ""
-				return list(p, []string{"SLUG", "NAME", "ISSUER", "SUSPENDED"}, func() ([]organization, error) {
+				return list(p, headings, func() ([]organization, error) {
 					rows, err := house.DB.ListOrganizations(ctx, after, pageSize)
 					orgs := make([]organization, len(rows))
 					for i, row := range rows {
@@ -116,8 +132,11 @@ func (p *program) orgList() *cobra.Command {
 
 func (p *program) orgShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show SLUG", Short: "Show an organization", Args: takes("SLUG"),
+		Use: "show SLUG", Short: "Show an organization", Args: takes("SLUG"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error { return r.showOrganization(ctx) })
+			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				row, err := house.DB.OrganizationBySlug(ctx, args[0])
 				if errors.Is(err, storage.ErrNotFound) {
@@ -137,7 +156,7 @@ func (p *program) orgUpdate() *cobra.Command {
 	var set, unset []string
 	var noLogo bool
 	cmd := &cobra.Command{
-		Use: "update SLUG", Short: "Change an organization's name and what it decides", Args: takes("SLUG"),
+		Use: "update SLUG", Short: "Change an organization's name and what it decides", Args: takes("SLUG"), Annotations: eitherWay,
 		Long: "Change an organization's name and what it decides. It holds within seconds, on every replica.\n\nWhat can be set:\n\n" + settingsHelp(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var patch manage.OrganizationPatch
@@ -158,6 +177,14 @@ func (p *program) orgUpdate() *cobra.Command {
 				}
 			case patch.Name == nil && len(patch.Settings) == 0 && !noLogo:
 				return usage("%s needs --name, --set, --unset, --settings, --logo or --no-logo", cmd.CommandPath())
+			}
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					if err := r.updateOrganization(ctx, patch, picture, noLogo); err != nil {
+						return noOrganization(err, args[0])
+					}
+					return r.showOrganization(ctx)
+				})
 			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				row, err := updateOrganization(ctx, house, args[0], patch, picture, noLogo)
@@ -184,8 +211,16 @@ func (p *program) orgUpdate() *cobra.Command {
 // onOrganization is a command that does something to the organization that it names, and shows it.
 func (p *program) onOrganization(use, short string, do func(context.Context, *server.House, string) (*storage.Organization, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " SLUG", Short: short, Args: takes("SLUG"),
+		Use: use + " SLUG", Short: short, Args: takes("SLUG"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					if err := r.post(ctx, nil, nil, r.in(use)...); err != nil {
+						return noOrganization(err, args[0])
+					}
+					return r.showOrganization(ctx)
+				})
+			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				row, err := do(ctx, house, args[0])
 				if err != nil {
@@ -221,18 +256,34 @@ func (p *program) orgResume() *cobra.Command {
 func (p *program) orgDelete() *cobra.Command {
 	var sure bool
 	cmd := &cobra.Command{
-		Use: "delete SLUG", Short: "Delete an organization and everything of it, for good", Args: takes("SLUG"),
+		Use: "delete SLUG", Short: "Delete an organization and everything of it, for good", Args: takes("SLUG"), Annotations: eitherWay,
 		Long: "Delete an organization and everything of it, for good: its people, clients, keys, sessions and tokens. From one moment on it is nowhere to\n" +
 			"be found, on every replica within a second, and its slug and its hosts are free. Its audit stays.\n\n" +
 			"What it had is taken out of the database afterwards, by this command or, if that is interrupted, by the server.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.throughTo(cmd, args[0], func(ctx context.Context, r *remote) error {
+					var org organization
+					err := r.get(ctx, &org, r.in()...)
+					if err == nil && !sure {
+						err = p.confirm(org.Slug, org.Name)
+					}
+					if err == nil {
+						err = r.remove(ctx, nil, r.in()...)
+					}
+					if err != nil {
+						return noOrganization(err, args[0])
+					}
+					return p.showOrganizationDeleted(org.ID, org.Slug)
+				})
+			}
 			return p.inHouse(cmd, func(ctx context.Context, house *server.House) error {
 				row, err := house.DB.OrganizationBySlug(ctx, args[0])
 				if err != nil {
 					return noOrganization(err, args[0])
 				}
 				if !sure {
-					if err := p.confirm(row); err != nil {
+					if err := p.confirm(row.Slug, row.Name); err != nil {
 						return err
 					}
 				}
@@ -242,7 +293,7 @@ func (p *program) orgDelete() *cobra.Command {
 				if _, err := house.Operators.EraseDeleted(ctx); err != nil {
 					fmt.Fprintf(p.stderr, "keizer: the organization is deleted; the server takes away what it has left: %s\n", printable(err.Error()))
 				}
-				return p.show(map[string]any{"id": row.ID.String(), "slug": row.Slug, "deleted": true}, field{"deleted", row.Slug})
+				return p.showOrganizationDeleted(row.ID.String(), row.Slug)
 			})
 		},
 	}
@@ -250,19 +301,23 @@ func (p *program) orgDelete() *cobra.Command {
 	return cmd
 }
 
+func (p *program) showOrganizationDeleted(id, slug string) error {
+	return p.show(map[string]any{"id": id, "slug": slug, "deleted": true}, field{"deleted", slug})
+}
+
 // confirm has whoever deletes an organization type its slug.
-func (p *program) confirm(row *storage.Organization) error {
+func (p *program) confirm(slug, name string) error {
 	terminal, ok := p.stdin.(*os.File)
 	if !ok || !isTerminal(terminal) {
 		return usage("an organization that is deleted does not come back: say so with --yes")
 	}
-	fmt.Fprintf(p.stderr, "This deletes %s with everything of it, for good.\nType %s to go on: ", printable(row.Name), row.Slug)
+	fmt.Fprintf(p.stderr, "This deletes %s with everything of it, for good.\nType %s to go on: ", printable(name), slug)
 	typed, err := bufio.NewReader(terminal).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	if strings.TrimSpace(typed) != row.Slug {
-		return usage("that is not %s: nothing was deleted", row.Slug)
+	if strings.TrimSpace(typed) != slug {
+		return usage("that is not %s: nothing was deleted", slug)
 	}
 	return nil
 }
@@ -285,6 +340,28 @@ func updateOrganization(
 		return nil, err
 	}
 	return house.DB.OrganizationBySlug(ctx, slug)
+}
+
+// updateOrganization does what the flags ask for: first what is the likeliest to be refused.
+func (r *remote) updateOrganization(ctx context.Context, patch manage.OrganizationPatch, picture []byte, noLogo bool) error {
+	if len(patch.Settings) > 0 {
+		if err := r.patch(ctx, patch.Settings, nil, r.in("settings")...); err != nil {
+			return err
+		}
+	}
+	if patch.Name != nil {
+		if err := r.patch(ctx, map[string]any{"name": *patch.Name}, nil, r.in()...); err != nil {
+			return err
+		}
+	}
+	switch {
+	case noLogo:
+		return r.remove(ctx, nil, r.in("logo")...)
+	case picture != nil:
+		_, err := r.do(ctx, call{method: http.MethodPut, path: r.in("logo"), raw: picture, kind: http.DetectContentType(picture)}, nil)
+		return err
+	}
+	return nil
 }
 
 // settingsPatch puts together what flags and file change. The flags win.
@@ -366,8 +443,29 @@ func (p *program) showOrganization(ctx context.Context, house *server.House, row
 		return fmt.Errorf("show organization: %w", err)
 	}
 	org.Settings = decided
+	return p.showDecided(org)
+}
+
+// showOrganization shows the organization that a command is about, with what it decides.
+func (r *remote) showOrganization(ctx context.Context) error {
+	var org organization
+	err := r.get(ctx, &org, r.in()...)
+	if err == nil {
+		org.Hosts, err = unpaged[host](ctx, r, nil, r.in("hosts")...)
+	}
+	if err == nil {
+		org.Settings = new(settings.Settings)
+		err = r.get(ctx, org.Settings, r.in("settings")...)
+	}
+	if err != nil {
+		return noOrganization(err, r.org.Slug)
+	}
+	return r.p.showDecided(org)
+}
+
+func (p *program) showDecided(org organization) error {
 	fields := org.fields()
-	values := settings.Flat(decided)
+	values := settings.Flat(org.Settings)
 	for _, m := range settings.Reference() {
 		fields = append(fields, field{m.Path, values[m.Path]})
 	}

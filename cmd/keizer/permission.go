@@ -55,7 +55,7 @@ func (p *program) permission() *cobra.Command {
 func (p *program) permissionCreate() *cobra.Command {
 	var wanted manage.NewPermission
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a permission of the organization's own, such as orders:read", Args: takes("NAME"),
+		Use: "create NAME", Short: "Make a permission of the organization's own, such as orders:read", Args: takes("NAME"), Annotations: eitherWay,
 		Long: "Make a permission of the organization's own. What stands before the last colon of its name is the resource, and what stands behind " +
 			"it the action, unless --resource and --action say otherwise.",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -65,6 +65,16 @@ func (p *program) permissionCreate() *cobra.Command {
 			}
 			if wanted.Resource == "" || wanted.Action == "" {
 				return usage("the name must be RESOURCE:ACTION, or --resource and --action say what they are")
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					made := map[string]any{"name": wanted.Name, "description": wanted.Description, "resource": wanted.Resource, "action": wanted.Action}
+					shown := permissionShown{Organization: r.org.Slug}
+					if err := r.post(ctx, made, &shown, r.in("permissions")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.CreatePermission(ctx, wanted)
@@ -89,11 +99,17 @@ func (p *program) showPermission(org *tenant.Org, row *storage.Permission) error
 
 func (p *program) permissionList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List permissions, Keizer's own among them", Args: takes(),
+		Use: "list", Short: "List permissions, Keizer's own among them", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"NAME", "RESOURCE", "ACTION", "KEIZER'S OWN", "DESCRIPTION"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages(ctx, r, nil, func(one *permissionShown) { one.Organization = r.org.Slug }, r.in("permissions")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := ""
-				return list(p, []string{"NAME", "RESOURCE", "ACTION", "KEIZER'S OWN", "DESCRIPTION"}, func() ([]permissionShown, error) {
+				return list(p, headings, func() ([]permissionShown, error) {
 					rows, err := house.Operators.ListPermissions(ctx, after, pageSize)
 					shown := make([]permissionShown, len(rows))
 					for i := range rows {
@@ -109,10 +125,21 @@ func (p *program) permissionList() *cobra.Command {
 // onPermission is a command about one permission, which the argument names by name or id.
 func (p *program) onPermission(
 	use, short string, do func(ctx context.Context, house *server.House, org *tenant.Org, row *storage.Permission) error,
+	there func(ctx context.Context, r *remote, shown permissionShown) error,
 ) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " PERMISSION", Short: short, Args: takes("PERMISSION"),
+		Use: use + " PERMISSION", Short: short, Args: takes("PERMISSION"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := permissionShown{Organization: r.org.Slug}
+					err := r.get(ctx, &shown, r.in("permissions", args[0])...)
+					if err == nil {
+						err = there(ctx, r, shown)
+					}
+					return noPermission(err, r.org, args[0])
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.PermissionNamed(ctx, args[0])
 				if id, notID := uuid.Parse(args[0]); notID == nil && errors.Is(err, storage.ErrNotFound) {
@@ -121,19 +148,25 @@ func (p *program) onPermission(
 				if err == nil {
 					err = do(ctx, house, org, row)
 				}
-				if errors.Is(err, storage.ErrNotFound) {
-					return notFound("permission %q does not exist in organization %q", args[0], org.Slug)
-				}
-				return err
+				return noPermission(err, org, args[0])
 			})
 		},
 	}
+}
+
+func noPermission(err error, org *tenant.Org, name string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("permission %q does not exist in organization %q", name, org.Slug)
+	}
+	return err
 }
 
 func (p *program) permissionShow() *cobra.Command {
 	return p.onPermission("show", "Show a permission, by name or id",
 		func(_ context.Context, _ *server.House, org *tenant.Org, row *storage.Permission) error {
 			return p.showPermission(org, row)
+		}, func(_ context.Context, _ *remote, shown permissionShown) error {
+			return p.show(shown, shown.fields()...)
 		})
 }
 
@@ -147,6 +180,20 @@ func (p *program) permissionUpdate() *cobra.Command {
 				return err
 			}
 			return p.showPermission(org, changed)
+		}, func(ctx context.Context, r *remote, shown permissionShown) error {
+			body := map[string]any{}
+			for name, value := range map[string]*string{
+				"name": patch.Name, "description": patch.Description, "resource": patch.Resource, "action": patch.Action,
+			} {
+				if value != nil {
+					body[name] = *value
+				}
+			}
+			changed := permissionShown{Organization: r.org.Slug}
+			if err := r.patch(ctx, body, &changed, r.in("permissions", shown.ID)...); err != nil {
+				return err
+			}
+			return p.show(changed, changed.fields()...)
 		})
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -181,6 +228,11 @@ func (p *program) permissionDelete() *cobra.Command {
 			if err := house.Operators.DeletePermission(ctx, row.ID); err != nil {
 				return err
 			}
-			return p.show(map[string]any{"id": row.ID.String(), "name": row.Name, "organization": org.Slug, "deleted": true}, field{"deleted", row.Name})
+			return p.showNameDeleted(org, row.ID.String(), row.Name)
+		}, func(ctx context.Context, r *remote, shown permissionShown) error {
+			if err := r.remove(ctx, nil, r.in("permissions", shown.ID)...); err != nil {
+				return err
+			}
+			return p.showNameDeleted(r.org, shown.ID, shown.Name)
 		})
 }

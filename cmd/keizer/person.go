@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -19,10 +21,20 @@ import (
 // onUser is a command about one person, whom the argument names by user name, e-mail address or id.
 func (p *program) onUser(
 	use, short string, do func(ctx context.Context, house *server.House, org *tenant.Org, user *storage.User) error,
+	there func(ctx context.Context, r *remote, user *person) error,
 ) *cobra.Command {
 	return &cobra.Command{
-		Use: use + " USER", Short: short, Args: takes("USER"),
+		Use: use + " USER", Short: short, Args: takes("USER"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					user, err := r.user(ctx, args[0])
+					if err != nil {
+						return noUser(err, r.org, args[0])
+					}
+					return p.unlessGone(there(ctx, r, user), r.org, args[0])
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				user, err := findUser(ctx, house.DB, args[0])
 				if err != nil {
@@ -52,6 +64,30 @@ func (p *program) userUpdate() *cobra.Command {
 			return err
 		}
 		return p.showPerson(ctx, house, org, row)
+	}, func(ctx context.Context, r *remote, user *person) error {
+		changed := map[string]any{}
+		for name, value := range map[string]*string{"email": patch.Email, "username": patch.Username, "full_name": patch.FullName} {
+			if value != nil {
+				changed[name] = *value
+			}
+		}
+		if patch.Verified != nil {
+			changed["is_verified"] = *patch.Verified
+		}
+		path := r.in("users", user.ID)
+		change := call{method: http.MethodPatch, path: path, body: changed}
+		if patch.Metadata != nil { // in place of what there is, at the moment that it is replaced
+			tag, err := r.do(ctx, call{method: http.MethodGet, path: path}, user)
+			if err != nil {
+				return err
+			}
+			changed["metadata"], change.match = replacing(user.Metadata, *patch.Metadata), tag
+		}
+		var shown person
+		if _, err := r.do(ctx, change, &shown); err != nil {
+			return err
+		}
+		return r.showPerson(ctx, shown)
 	})
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -89,6 +125,22 @@ func (p *program) userUpdate() *cobra.Command {
 	return cmd
 }
 
+// replacing is the merge patch (RFC 7396) that makes one object of another.
+func replacing(before, after map[string]any) map[string]any {
+	patch := make(map[string]any, len(after))
+	for name := range before {
+		patch[name] = nil
+	}
+	for name, value := range after {
+		old, both := before[name].(map[string]any)
+		if object, ok := value.(map[string]any); ok && both {
+			value = replacing(old, object)
+		}
+		patch[name] = value
+	}
+	return patch
+}
+
 // readObject reads a file that holds one JSON object.
 func (p *program) readObject(name string) (map[string]any, error) {
 	text, err := p.readFile(name)
@@ -113,7 +165,7 @@ func (p *program) userDisable() *cobra.Command {
 				return err
 			}
 			return p.showPerson(ctx, house, org, row)
-		})
+		}, switchThere("disable"))
 }
 
 func (p *program) userEnable() *cobra.Command {
@@ -124,7 +176,17 @@ func (p *program) userEnable() *cobra.Command {
 				return err
 			}
 			return p.showPerson(ctx, house, org, row)
-		})
+		}, switchThere("enable"))
+}
+
+func switchThere(deed string) func(context.Context, *remote, *person) error {
+	return func(ctx context.Context, r *remote, user *person) error {
+		var shown person
+		if err := r.post(ctx, nil, &shown, r.in("users", user.ID, deed)...); err != nil {
+			return err
+		}
+		return r.showPerson(ctx, shown)
+	}
 }
 
 func (p *program) userDelete() *cobra.Command {
@@ -134,7 +196,12 @@ func (p *program) userDelete() *cobra.Command {
 			if err := house.Operators.DeleteUser(ctx, user.ID); err != nil {
 				return err
 			}
-			return p.show(map[string]any{"id": user.ID.String(), "organization": org.Slug, "deleted": true}, field{"deleted", user.ID.String()})
+			return p.showDeleted(org, user.ID.String())
+		}, func(ctx context.Context, r *remote, user *person) error {
+			if err := r.remove(ctx, nil, r.in("users", user.ID)...); err != nil {
+				return err
+			}
+			return p.showDeleted(r.org, user.ID)
 		})
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -147,6 +214,10 @@ func (p *program) userDelete() *cobra.Command {
 	return cmd
 }
 
+func (p *program) showDeleted(org *tenant.Org, id string) error {
+	return p.show(map[string]any{"id": id, "organization": org.Slug, "deleted": true}, field{"deleted", id})
+}
+
 func (p *program) userResetMFA() *cobra.Command {
 	return p.onUser("reset-mfa", "Take away a person's passkeys, authenticator apps and recovery codes, and end their sessions",
 		func(ctx context.Context, house *server.House, org *tenant.Org, user *storage.User) error {
@@ -154,11 +225,27 @@ func (p *program) userResetMFA() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			removed := map[string]any{
-				"id": user.ID.String(), "organization": org.Slug, "passkeys": had.Passkeys, "authenticators": had.Authenticators, "recovery_codes": had.RecoveryCodes,
+			return p.showReset(factorsShown{user.ID.String(), org.Slug, had.Passkeys, had.Authenticators, had.RecoveryCodes}, user.DisplayName())
+		}, func(ctx context.Context, r *remote, user *person) error {
+			had := factorsShown{ID: user.ID, Organization: r.org.Slug}
+			if err := r.remove(ctx, &had, r.in("users", user.ID, "factors")...); err != nil {
+				return err
 			}
-			return p.show(removed, field{"id", user.ID.String()}, field{"passkeys", strconv.Itoa(had.Passkeys)},
-				field{"authenticator apps", strconv.Itoa(had.Authenticators)}, field{"recovery codes", strconv.Itoa(had.RecoveryCodes)},
-				field{"", fmt.Sprintf("were taken away from %s", user.DisplayName())})
+			return p.showReset(had, cmp.Or(user.Username, user.Email))
 		})
+}
+
+// factorsShown is what was taken away from a person.
+type factorsShown struct {
+	ID             string `json:"id"`
+	Organization   string `json:"organization"`
+	Passkeys       int    `json:"passkeys"`
+	Authenticators int    `json:"authenticators"`
+	RecoveryCodes  int    `json:"recovery_codes"`
+}
+
+func (p *program) showReset(had factorsShown, name string) error {
+	return p.show(had, field{"id", had.ID}, field{"passkeys", strconv.Itoa(had.Passkeys)},
+		field{"authenticator apps", strconv.Itoa(had.Authenticators)}, field{"recovery codes", strconv.Itoa(had.RecoveryCodes)},
+		field{"", fmt.Sprintf("were taken away from %s", name)})
 }

@@ -28,6 +28,8 @@ type program struct {
 
 	file   string // --config
 	output output // --output
+	// server is the one that the command works through (--server), empty for none; the others say how.
+	server, tokenFile, caFile string
 }
 
 // run runs one command and returns the exit code of the process.
@@ -71,6 +73,7 @@ func (p *program) commands() *cobra.Command {
 	flags.StringVar(&p.file, "config", "", "configuration file (default keizer.yaml, where there is one)")
 	flags.VarP(&p.output, "output", "o", "table or json")
 	configFlags(flags, "database-url", "data-dir")
+	p.serverFlags(root)
 
 	root.AddCommand(
 		p.serve(), p.migrate(), p.setupLink(), p.try(), p.doctor(), p.healthcheck(), p.version(),

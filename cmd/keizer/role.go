@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -54,9 +55,21 @@ func (p *program) role() *cobra.Command {
 func (p *program) roleCreate() *cobra.Command {
 	var wanted manage.NewRole
 	cmd := &cobra.Command{
-		Use: "create NAME", Short: "Make a role of the organization's own", Args: takes("NAME"),
+		Use: "create NAME", Short: "Make a role of the organization's own", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			wanted.Name = args[0]
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					role := map[string]any{
+						"name": wanted.Name, "description": wanted.Description, "permissions": append([]string{}, wanted.Permissions...),
+					}
+					shown := roleShown{Organization: r.org.Slug}
+					if err := r.post(ctx, role, &shown, r.in("roles")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				role, err := house.Operators.CreateRole(ctx, wanted)
 				if err != nil {
@@ -78,11 +91,17 @@ func (p *program) showRole(org *tenant.Org, role *manage.Role) error {
 
 func (p *program) roleList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List roles", Args: takes(),
+		Use: "list", Short: "List roles", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"ID", "NAME", "SYSTEM", "DESCRIPTION"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages(ctx, r, nil, func(role *roleShown) { role.Organization = r.org.Slug }, r.in("roles")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := ""
-				return list(p, []string{"ID", "NAME", "SYSTEM", "DESCRIPTION"}, func() ([]roleShown, error) {
+				return list(p, headings, func() ([]roleShown, error) {
 					roles, err := house.Operators.ListRoles(ctx, after, pageSize)
 					shown := make([]roleShown, len(roles))
 					for i := range roles {
@@ -98,11 +117,22 @@ func (p *program) roleList() *cobra.Command {
 // onRole is a command about one role, which the last argument names by name or id.
 func (p *program) onRole(
 	use, short string, do func(ctx context.Context, house *server.House, org *tenant.Org, role *manage.Role, args []string) error,
+	there func(ctx context.Context, r *remote, role *roleAt, args []string) error,
 ) *cobra.Command {
 	names := strings.Fields(use)[1:]
 	return &cobra.Command{
-		Use: use, Short: short, Args: takes(names...),
+		Use: use, Short: short, Args: takes(names...), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					role := &roleAt{roleShown: roleShown{Organization: r.org.Slug}}
+					var err error
+					if role.tag, err = r.do(ctx, call{method: http.MethodGet, path: r.in("roles", args[len(names)-1])}, &role.roleShown); err != nil {
+						return noRole(err, r.org, args[len(names)-1])
+					}
+					return there(ctx, r, role, args)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				role, err := findRole(ctx, house.Operators, args[len(names)-1])
 				if err != nil {
@@ -112,6 +142,12 @@ func (p *program) onRole(
 			})
 		},
 	}
+}
+
+// roleAt is a role as it was at the server, at the moment that its entity tag stands for.
+type roleAt struct {
+	roleShown
+	tag string
 }
 
 func findRole(ctx context.Context, operators *manage.Operators, name string) (*manage.Role, error) {
@@ -133,6 +169,8 @@ func (p *program) roleShow() *cobra.Command {
 	return p.onRole("show ROLE", "Show a role and what it allows, by name or id",
 		func(_ context.Context, _ *server.House, org *tenant.Org, role *manage.Role, _ []string) error {
 			return p.showRole(org, role)
+		}, func(_ context.Context, _ *remote, role *roleAt, _ []string) error {
+			return p.show(role.roleShown, role.fields()...)
 		})
 }
 
@@ -140,30 +178,52 @@ func (p *program) roleUpdate() *cobra.Command {
 	var name, description string
 	var only, allow, withdraw []string
 	var cmd *cobra.Command
+	// patchOf is what the flags change of a role that allows so much.
+	patchOf := func(before []string) (patch manage.RolePatch) {
+		given := cmd.Flags().Changed
+		if given("name") {
+			patch.Name = &name
+		}
+		if given("description") {
+			patch.Description = &description
+		}
+		if given("permission") || given("allow") || given("withdraw") {
+			permissions := only
+			if !given("permission") {
+				permissions = slices.DeleteFunc(append(slices.Clone(before), allow...), func(one string) bool {
+					return slices.Contains(withdraw, one)
+				})
+			}
+			patch.Permissions = &permissions
+		}
+		return patch
+	}
 	cmd = p.onRole("update ROLE", "Change a role for everybody who has it: what flags do not name stays as it is",
 		func(ctx context.Context, house *server.House, org *tenant.Org, role *manage.Role, args []string) error {
-			given := cmd.Flags().Changed
-			var patch manage.RolePatch
-			if given("name") {
-				patch.Name = &name
-			}
-			if given("description") {
-				patch.Description = &description
-			}
-			if given("permission") || given("allow") || given("withdraw") {
-				permissions := only
-				if !given("permission") {
-					permissions = slices.DeleteFunc(append(slices.Clone(role.Permissions), allow...), func(one string) bool {
-						return slices.Contains(withdraw, one)
-					})
-				}
-				patch.Permissions = &permissions
-			}
-			changed, err := house.Operators.UpdateRole(ctx, role.ID, patch)
+			changed, err := house.Operators.UpdateRole(ctx, role.ID, patchOf(role.Permissions))
 			if err != nil {
 				return noRole(err, org, args[0])
 			}
 			return p.showRole(org, changed)
+		}, func(ctx context.Context, r *remote, role *roleAt, args []string) error {
+			patch := patchOf(role.Permissions)
+			body := map[string]any{}
+			if patch.Name != nil {
+				body["name"] = *patch.Name
+			}
+			if patch.Description != nil {
+				body["description"] = *patch.Description
+			}
+			change := call{method: http.MethodPatch, path: r.in("roles", role.ID), body: body}
+			if patch.Permissions != nil {
+				body["permissions"] = append([]string{}, *patch.Permissions...)
+				change.match = role.tag // for they were reckoned from those that it had
+			}
+			shown := roleShown{Organization: r.org.Slug}
+			if _, err := r.do(ctx, change, &shown); err != nil {
+				return noRole(err, r.org, args[0])
+			}
+			return p.show(shown, shown.fields()...)
 		})
 	run := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -191,8 +251,17 @@ func (p *program) roleDelete() *cobra.Command {
 			if err := house.Operators.DeleteRole(ctx, role.ID); err != nil {
 				return noRole(err, org, args[0])
 			}
-			return p.show(map[string]any{"id": role.ID.String(), "name": role.Name, "organization": org.Slug, "deleted": true}, field{"deleted", role.Name})
+			return p.showNameDeleted(org, role.ID.String(), role.Name)
+		}, func(ctx context.Context, r *remote, role *roleAt, args []string) error {
+			if err := r.remove(ctx, nil, r.in("roles", role.ID)...); err != nil {
+				return noRole(err, r.org, args[0])
+			}
+			return p.showNameDeleted(r.org, role.ID, role.Name)
 		})
+}
+
+func (p *program) showNameDeleted(org *tenant.Org, id, name string) error {
+	return p.show(map[string]any{"id": id, "name": name, "organization": org.Slug, "deleted": true}, field{"deleted", name})
 }
 
 func (p *program) roleHolders() *cobra.Command {
@@ -207,6 +276,8 @@ func (p *program) roleHolders() *cobra.Command {
 				}
 				return people, err
 			})
+		}, func(ctx context.Context, r *remote, role *roleAt, _ []string) error {
+			return list(p, personHeadings, pages(ctx, r, nil, r.completePerson, r.in("roles", role.ID, "users")...))
 		})
 }
 
@@ -221,6 +292,15 @@ func (p *program) roleGrant() *cobra.Command {
 				return p.unlessGone(err, org, args[0])
 			}
 			return p.showPerson(ctx, house, org, user)
+		}, func(ctx context.Context, r *remote, role *roleAt, args []string) error {
+			user, err := r.user(ctx, args[0])
+			if err == nil {
+				err = r.put(ctx, nil, r.in("users", user.ID, "roles", role.ID)...)
+			}
+			if err != nil {
+				return noUser(err, r.org, args[0])
+			}
+			return r.showPerson(ctx, *user)
 		})
 }
 
@@ -232,12 +312,25 @@ func (p *program) roleRevoke() *cobra.Command {
 				return noUser(err, org, args[0])
 			}
 			err = house.Operators.RevokeRole(ctx, user.ID, role.ID)
-			if errors.Is(err, storage.ErrNotFound) {
-				return notFound("user %q does not have the role %q", args[0], role.Name)
-			}
 			if err != nil {
-				return err
+				return lacksRole(err, args[0], role.Name)
 			}
 			return p.showPerson(ctx, house, org, user)
+		}, func(ctx context.Context, r *remote, role *roleAt, args []string) error {
+			user, err := r.user(ctx, args[0])
+			if err != nil {
+				return noUser(err, r.org, args[0])
+			}
+			if err := r.remove(ctx, nil, r.in("users", user.ID, "roles", role.ID)...); err != nil {
+				return lacksRole(err, args[0], role.Name)
+			}
+			return r.showPerson(ctx, *user)
 		})
+}
+
+func lacksRole(err error, login, role string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("user %q does not have the role %q", login, role)
+	}
+	return err
 }

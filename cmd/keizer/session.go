@@ -48,8 +48,22 @@ func (p *program) session() *cobra.Command {
 func (p *program) sessionList() *cobra.Command {
 	var login string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the browsers in which people are signed in", Args: takes(),
+		Use: "list", Short: "List the browsers in which people are signed in", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"ID", "USER", "DEVICE", "ADDRESS", "BY", "SINCE", "LAST USED", "ENDS"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					path := r.in("sessions")
+					if login != "" {
+						user, err := r.user(ctx, login)
+						if err != nil {
+							return noUser(err, r.org, login)
+						}
+						path = r.in("users", user.ID, "sessions")
+					}
+					return list(p, headings, pages(ctx, r, nil, func(s *signedIn) { s.Organization = r.org.Slug }, path...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				var of *uuid.UUID
 				if login != "" {
@@ -61,7 +75,7 @@ func (p *program) sessionList() *cobra.Command {
 				}
 				idle := cmp.Or(time.Duration(org.Decided().Sessions.Idle), house.Cfg.Session.IdleTimeout)
 				since, after := time.Now().Add(-idle), uuid.Nil
-				return list(p, []string{"ID", "USER", "DEVICE", "ADDRESS", "BY", "SINCE", "LAST USED", "ENDS"}, func() ([]signedIn, error) {
+				return list(p, headings, func() ([]signedIn, error) {
 					sessions, users, err := house.DB.ListSessions(ctx, of, since, after, pageSize)
 					shown := make([]signedIn, len(sessions))
 					for i, s := range sessions {
@@ -90,7 +104,7 @@ func (p *program) sessionRevoke() *cobra.Command {
 		Use: "revoke [SESSION]", Short: "Sign somebody out of one browser, of all (--user), or everybody (--all)",
 		Long: "Sign somebody out: of the browser whose session is named, of all with --user, or everybody of the organization with --all.\n\n" +
 			"What was granted for offline access outlives a session unless the organization's sessions.end_tokens is set; --user ends it always.",
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MaximumNArgs(1), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			named := len(args)
 			for _, given := range []bool{login != "", all} {
@@ -100,6 +114,33 @@ func (p *program) sessionRevoke() *cobra.Command {
 			}
 			if named != 1 {
 				return usage("%s needs one of SESSION, --user and --all", cmd.CommandPath())
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					ended := struct {
+						SessionsEnded int64 `json:"sessions_ended"`
+					}{1}
+					var err error
+					switch {
+					case all:
+						err = r.remove(ctx, &ended, r.in("sessions")...)
+					case login != "":
+						var user *person
+						if user, err = r.user(ctx, login); err == nil {
+							err = r.remove(ctx, &ended, r.in("users", user.ID, "sessions")...)
+						}
+						if err != nil {
+							err = noUser(err, r.org, login)
+						}
+					default:
+						id, notID := storage.ParseID(args[0])
+						if err = notID; err == nil {
+							err = r.remove(ctx, nil, r.in("sessions", id.String())...)
+						}
+						err = noSession(err, r.org, args[0])
+					}
+					return p.showEnded(r.org, ended.SessionsEnded, err)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				var ended int64
@@ -112,16 +153,27 @@ func (p *program) sessionRevoke() *cobra.Command {
 				default:
 					ended, err = 1, revokeOne(ctx, house, org, args[0])
 				}
-				if err != nil {
-					return err
-				}
-				return p.show(map[string]any{"organization": org.Slug, "sessions_ended": ended}, field{"sessions ended", fmt.Sprint(ended)})
+				return p.showEnded(org, ended, err)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&login, "user", "", "everywhere this person is signed in: user name, e-mail address or id")
 	cmd.Flags().BoolVar(&all, "all", false, "everybody of the organization")
 	return cmd
+}
+
+func (p *program) showEnded(org *tenant.Org, ended int64, err error) error {
+	if err != nil {
+		return err
+	}
+	return p.show(map[string]any{"organization": org.Slug, "sessions_ended": ended}, field{"sessions ended", fmt.Sprint(ended)})
+}
+
+func noSession(err error, org *tenant.Org, name string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("session %q does not exist in organization %q, or has ended", name, org.Slug)
+	}
+	return err
 }
 
 func revokeOf(ctx context.Context, house *server.House, org *tenant.Org, login string) (int64, error) {
@@ -138,8 +190,5 @@ func revokeOne(ctx context.Context, house *server.House, org *tenant.Org, name s
 	if err == nil {
 		err = house.Operators.RevokeSession(ctx, id)
 	}
-	if errors.Is(err, storage.ErrNotFound) {
-		return notFound("session %q does not exist in organization %q, or has ended", name, org.Slug)
-	}
-	return err
+	return noSession(err, org, name)
 }

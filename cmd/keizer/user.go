@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -68,7 +69,7 @@ func (p *program) user() *cobra.Command {
 func (p *program) userCreate() *cobra.Command {
 	var wanted manage.NewUser
 	cmd := passwordFlag(&cobra.Command{
-		Use: "create", Short: "Make a person who can sign in", Args: takes(),
+		Use: "create", Short: "Make a person who can sign in", Args: takes(), Annotations: eitherWay,
 		Long: "Make a person who can sign in. The password is asked for at the terminal, or read from standard input with --password-stdin.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wanted.Email == "" {
@@ -79,6 +80,19 @@ func (p *program) userCreate() *cobra.Command {
 				return err
 			}
 			wanted.Password = password
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					made := map[string]any{
+						"email": wanted.Email, "username": wanted.Username, "full_name": wanted.FullName, "password": wanted.Password.Reveal(),
+						"is_verified": wanted.Verified, "roles": append([]string{}, wanted.Roles...),
+					}
+					var shown person
+					if err := r.post(ctx, made, &shown, r.in("users")...); err != nil {
+						return err
+					}
+					return r.showPerson(ctx, shown)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.CreateUser(ctx, wanted)
 				if err != nil {
@@ -101,10 +115,15 @@ func (p *program) userList() *cobra.Command {
 	var query string
 	var limit int
 	cmd := &cobra.Command{
-		Use: "list", Short: "List people", Args: takes(),
+		Use: "list", Short: "List people", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usage("--limit must not be negative")
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, personHeadings, r.searchUsers(ctx, query, limit))
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after, left := uuid.Nil, limit
@@ -133,8 +152,17 @@ func (p *program) userList() *cobra.Command {
 
 func (p *program) userShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show USER", Short: "Show a person, by user name, e-mail address or id", Args: takes("USER"),
+		Use: "show USER", Short: "Show a person, by user name, e-mail address or id", Args: takes("USER"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown, err := r.user(ctx, args[0])
+					if err != nil {
+						return noUser(err, r.org, args[0])
+					}
+					return r.showPerson(ctx, *shown)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := findUser(ctx, house.DB, args[0])
 				if err != nil {
@@ -148,11 +176,23 @@ func (p *program) userShow() *cobra.Command {
 
 func (p *program) userSetPassword() *cobra.Command {
 	return passwordFlag(&cobra.Command{
-		Use: "set-password USER", Short: "Give a person a new password, which ends their sessions", Args: takes("USER"),
+		Use: "set-password USER", Short: "Give a person a new password, which ends their sessions", Args: takes("USER"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			password, err := p.readPassword(cmd)
 			if err != nil {
 				return err
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown, err := r.user(ctx, args[0])
+					if err == nil {
+						err = r.put(ctx, map[string]any{"password": password.Reveal()}, r.in("users", shown.ID, "password")...)
+					}
+					if err != nil {
+						return noUser(err, r.org, args[0])
+					}
+					return r.showPerson(ctx, *shown)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := findUser(ctx, house.DB, args[0])
@@ -190,8 +230,73 @@ func findUser(ctx context.Context, db *storage.DB, login string) (*storage.User,
 }
 
 func noUser(err error, org *tenant.Org, login string) error {
-	if errors.Is(err, storage.ErrNotFound) {
+	var known *exit
+	switch {
+	case errors.As(err, &known), len(manage.Complaints(err)) > 0, errors.Is(err, storage.ErrConflict):
+		return err // it says by itself what the matter is
+	case errors.Is(err, storage.ErrNotFound):
 		return notFound("user %q does not exist in organization %q", login, org.Slug)
 	}
 	return fmt.Errorf("find user: %w", err)
+}
+
+// searchUsers are the people in whom a text stands, limit of them at the most; 0 is all.
+func (r *remote) searchUsers(ctx context.Context, query string, limit int) func() ([]person, error) {
+	filter := url.Values{}
+	if query != "" {
+		filter.Set("search", query)
+	}
+	next, left := pages(ctx, r, filter, r.completePerson, r.in("users")...), limit
+	return func() ([]person, error) {
+		if limit > 0 && left == 0 {
+			return nil, nil
+		}
+		people, err := next()
+		if limit > 0 {
+			people = people[:min(left, len(people))]
+			left -= len(people)
+		}
+		return people, err
+	}
+}
+
+func (r *remote) completePerson(u *person) { u.Organization = r.org.Slug }
+
+// user finds a person by what they sign in with, or by id.
+func (r *remote) user(ctx context.Context, login string) (*person, error) {
+	by := "username"
+	if strings.Contains(login, "@") {
+		by = "email"
+	}
+	if login != "" {
+		found, err := pages(ctx, r, url.Values{by: {login}, "limit": {"1"}}, r.completePerson, r.in("users")...)()
+		if err != nil || len(found) > 0 {
+			return first(found), err
+		}
+	}
+	if _, err := uuid.Parse(login); err != nil {
+		return nil, storage.ErrNotFound
+	}
+	one := &person{Organization: r.org.Slug}
+	return one, r.get(ctx, one, r.in("users", login)...)
+}
+
+func first[T any](all []T) *T {
+	if len(all) == 0 {
+		return nil
+	}
+	return &all[0]
+}
+
+// showPerson shows a person with their roles, as far as the token may see those.
+func (r *remote) showPerson(ctx context.Context, shown person) error {
+	shown.Organization = r.org.Slug
+	roles, err := unpaged[roleShown](ctx, r, nil, r.in("users", shown.ID, "roles")...)
+	if err != nil && !errors.Is(err, errNotAllowed) {
+		return err
+	}
+	for _, role := range roles {
+		shown.Roles = append(shown.Roles, role.Name)
+	}
+	return r.p.show(shown, shown.fields()...)
 }

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keizer-auth/keizer/internal/permission"
+)
+
+// step is one command that is run both ways: on the database in the organization one, and through the server in the organization two.
+type step struct {
+	line  string // its arguments; {name} is what an earlier step has kept
+	stdin string
+	code  int
+	keep  string // name=member of the JSON object, or of the first of the array, to be kept; several are separated by spaces
+	// only says of what cannot be the same on standard error that the exit code is.
+	only bool
+}
+
+// bothWays has every command that works either way, with the flags that change what is asked of the server.
+var bothWays = []step{
+	{line: "org show {org}"},
+	{line: "org update {org} --name Company --set sign_up.mode=open --set sessions.idle=30m"},
+	{line: "org update {org} --set no.such=1", code: exitUsage},
+	{line: "org update {org} --set sessions.idle=1s", code: exitUsage},
+	{line: "org show nobody", code: exitNotFound},
+	{line: "org suspend {org}"},
+	{line: "org resume {org}"},
+	{line: "org host verify {org} login.example.com", code: exitNotFound},
+	{line: "org host add {org} login.example.com"},
+	{line: "org host add {org} none", code: exitUsage},
+	{line: "org host list {org}"},
+	{line: "org host issuer {org} login.example.com", code: exitUsage},
+	{line: "org host remove {org} login.example.com"},
+	{line: "org host remove {org} login.example.com", code: exitNotFound},
+
+	{line: "permission create orders:read --description Look"},
+	{line: "permission create orders:write"},
+	{line: "permission create orders:read", code: exitConflict},
+	{line: "permission create keizer:all:read", code: exitUsage},
+	{line: "permission update orders:read --description Look|at|them"},
+	{line: "permission show orders:read"},
+	{line: "permission show nothing:read", code: exitNotFound},
+	{line: "permission list"},
+
+	{line: "role create editor --description Edits --permission orders:read", keep: "role=id"},
+	{line: "role create editor", code: exitConflict},
+	{line: "role create other --permission no:such", code: exitUsage},
+	{line: "role update editor --allow orders:write --withdraw orders:read"},
+	{line: "role update {role} --permission orders:read --description"},
+	{line: "role update owner --name boss", code: exitConflict, only: true},
+	{line: "role show editor"},
+	{line: "role show nobody", code: exitNotFound},
+	{line: "role list"},
+
+	{line: "user create --username alice --email alice@example.com --name Alice --verified --role editor --password-stdin", stdin: "correct horse battery", keep: "alice=id"},
+	{line: "user create --username alice --email other@example.com --password-stdin", stdin: "correct horse battery", code: exitConflict},
+	{line: "user create --email none --password-stdin", stdin: "correct horse battery", code: exitUsage},
+	{line: "user create --email bob@example.com --role nobody --password-stdin", stdin: "correct horse battery", code: exitUsage},
+	{line: "user show ALICE"},
+	{line: "user show alice@EXAMPLE.com"},
+	{line: "user show {alice}"},
+	{line: "user show nobody", code: exitNotFound},
+	{line: "user update alice --name Alice|Doe --email alice@example.org --metadata claims.json"},
+	{line: "user update alice --metadata fewer.json"},
+	{line: "user update alice --username", only: true},
+	{line: "user update {alice} --username alice --verified"},
+	{line: "user set-password alice --password-stdin", stdin: "another long password"},
+	{line: "user set-password alice --password-stdin", stdin: "short", code: exitUsage},
+	{line: "user set-password nobody --password-stdin", stdin: "another long password", code: exitNotFound},
+	{line: "user disable alice"},
+	{line: "user enable alice"},
+	{line: "user reset-mfa alice"},
+	{line: "user list"},
+	{line: "user list --query doe --limit 1"},
+	{line: "user invite --email carol@example.com --name Carol --role member --expires-in 24h", keep: "invitation=id"},
+	{line: "user invite --email carol", code: exitUsage},
+	{line: "invitation list"},
+	{line: "invitation revoke {invitation}"},
+	{line: "invitation revoke {invitation}", code: exitNotFound},
+
+	{line: "role grant alice member"},
+	{line: "role holders editor"},
+	{line: "role revoke alice member"},
+	{line: "role revoke alice member", code: exitNotFound},
+	{line: "role grant nobody member", code: exitNotFound},
+	{line: "role delete editor"},
+	{line: "role delete owner", code: exitConflict, only: true},
+
+	{line: "session list"},
+	{line: "session list --user alice"},
+	{line: "session list --user nobody", code: exitNotFound},
+	{line: "session revoke --user alice"},
+	{line: "session revoke --all"},
+	{line: "session revoke {alice}", code: exitNotFound},
+	{line: "session revoke ..", code: exitNotFound},
+
+	{line: "client create --name app --redirect-uri http://127.0.0.1:9999/cb --scope openid|orders:read --contact a@example.com --metadata client.json", keep: "client=client_id"},
+	{line: "client create --name svc --grant-type client_credentials --scope read --jwks none.json", code: exitUsage},
+	{line: "client create --name app --redirect-uri javascript:x", code: exitUsage},
+	{line: "client update {client} --name App --scope openid --skip-consent --jwks-uri"},
+	{line: "client update {client} --metadata other.json"},
+	{line: "client update {client} --disabled"},
+	{line: "client update nobody --name App", code: exitNotFound},
+	{line: "client show {client}"},
+	{line: "client show nobody", code: exitNotFound},
+	{line: "client list"},
+	{line: "client rotate-secret {client} --keep-old 1h"},
+	{line: "client rotate-secret nobody", code: exitNotFound},
+
+	{line: "api create https://orders.example.com --name Orders --scope orders:read --describe orders:read=See --require orders:read=orders:read --client-id {client}", keep: "api=id"},
+	{line: "api create https://orders.example.com", code: exitConflict},
+	{line: "api create no-uri", code: exitUsage},
+	{line: "api update https://orders.example.com --scope orders:write --without-scope orders:read --client-id"},
+	{line: "api update {api}", code: exitUsage},
+	{line: "api show {api}"},
+	{line: "api show https://nothing.example.com", code: exitNotFound},
+	{line: "api list"},
+	{line: "api delete https://orders.example.com"},
+	{line: "permission delete orders:write"},
+
+	{line: "key list", keep: "key=kid"},
+	{line: "key rotate --alg ES256 --now"},
+	{line: "key retire {key} --yes"},
+	{line: "key retire {key} --yes", code: exitNotFound},
+
+	{line: "client delete {client}"},
+	{line: "client delete {client}", code: exitNotFound},
+	{line: "user delete alice --yes"},
+	{line: "user delete alice --yes", code: exitNotFound},
+}
+
+// varying is what differs between any two organizations, or moments.
+var varying = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|kz_[a-z]+_[\w-]+|keizer-host=\w+|\b[\w-]{43}\b|"(client_id|mac)": ?"[^"]*"|"client_id_issued_at":\d+`)
+
+// alike is an output without what differs by its nature.
+func alike(text string, kept map[string]string) string {
+	for name, value := range kept {
+		if value != "" && name != "org" {
+			text = strings.ReplaceAll(text, value, "{"+name+"}")
+		}
+	}
+	text = varying.ReplaceAllString(text, "~")
+	text = regexp.MustCompile(`\b(one|two)\b`).ReplaceAllString(text, "ORG")
+	return regexp.MustCompile(` {2,}`).ReplaceAllString(text, "  ")
+}
+
+// through returns the station of somebody elsewhere, who has the server's address and the credentials of a client.
+func (s *station) through(base, clientID, secret string) *station {
+	return &station{s.t, []string{"KEIZER_SERVER=" + base, "KEIZER_CLIENT_ID=" + clientID, "KEIZER_CLIENT_SECRET=" + secret}}
+}
+
+// everyPermission is the scope of a client that may do everything.
+func everyPermission() string {
+	var all []string
+	for _, p := range permission.All() {
+		all = append(all, p.Name)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
+	s := newStation(t)
+	base, _ := s.serve("--listen", "127.0.0.1:0")
+	machine := s.object("client", "create", "--name", "machine", "--grant-type", "client_credentials", "--scope", everyPermission())
+	far := s.through(base, text(t, machine, "client_id"), text(t, machine, "client_secret"))
+	write(t, "claims.json", `{"locale":"en","address":{"country":"NL","locality":"Delft"}}`)
+	write(t, "fewer.json", `{"locale":"nl","address":{"country":"NL"}}`)
+	write(t, "client.json", `{"client_name#de":"Anwendung","tos_uri":"https://example.com/tos"}`)
+	write(t, "other.json", `{"client_name#nl":"Toepassing"}`)
+	s.environ = append(s.environ, "KEIZER_LISTEN="+strings.TrimPrefix(strings.Replace(base, "localhost", "127.0.0.1", 1), "http://")) // so that the issuer is the server's
+
+	ran := map[string]bool{}
+	ways := []struct {
+		*station
+		kept map[string]string
+	}{{s, map[string]string{"org": "one"}}, {far, map[string]string{"org": "two"}}}
+	run := func(st step, output string) (got [2]answer) {
+		for i, way := range ways {
+			args := strings.Fields(st.line)
+			for j := range args {
+				args[j] = strings.ReplaceAll(args[j], "|", " ")
+				for name, value := range way.kept {
+					args[j] = strings.ReplaceAll(args[j], "{"+name+"}", value)
+				}
+			}
+			switch last := args[len(args)-1]; last { // flags that take something away
+			case "--description", "--client-id", "--username", "--jwks-uri":
+				args = append(args, "")
+			}
+			if args[0] != "org" {
+				args = append(args, "--org", way.kept["org"])
+			}
+			got[i] = way.keizer(st.stdin, append(args, "-o", output)...)
+		}
+		return got
+	}
+	compare := func(st step, got [2]answer) {
+		t.Helper()
+		if got[0].code != st.code || got[1].code != st.code {
+			t.Errorf("keizer %s: exit code %d here and %d there, want %d\n%s%s", st.line, got[0].code, got[1].code, st.code, got[0].err, got[1].err)
+			return
+		}
+		here, there := got[0].out, got[1].out
+		if !st.only {
+			here, there = here+unquoted(got[0].err), there+unquoted(got[1].err)
+		}
+		if here, there := alike(here, ways[0].kept), alike(there, ways[1].kept); !strings.EqualFold(here, there) {
+			t.Errorf("keizer %s: here\n%sthere\n%s", st.line, here, there)
+		}
+	}
+	for i, way := range ways {
+		way.do("org", "create", []string{"one", "two"}[i], "-o", "json")
+	}
+	ran["keizer org create"] = true
+	for _, st := range bothWays {
+		got := run(st, "json")
+		compare(st, got)
+		for i, way := range ways {
+			keep(t, got[i].out, st.keep, way.kept)
+		}
+		words := strings.Fields(st.line)
+		name := "keizer " + words[0] + " " + words[1]
+		if words[1] == "host" {
+			name += " " + words[2]
+		}
+		ran[name] = true
+		if slices.Contains([]string{"list", "show", "holders"}, words[len(words)-1]) || words[1] == "list" || words[1] == "show" {
+			compare(st, run(st, "table"))
+		}
+	}
+	compare(step{line: "org list"}, [2]answer{s.keizer("", "org", "list"), far.keizer("", "org", "list")})
+	ran["keizer org list"] = true
+	if got := far.object("org", "delete", "two", "--yes"); got["deleted"] != true {
+		t.Errorf("deleted %v", got)
+	}
+	far.refused(exitNotFound, `organization "two" does not exist`, "org", "delete", "two", "--yes")
+	far.refused(exitNotFound, `organization "two" does not exist`, "user", "list", "--org", "two")
+	ran["keizer org delete"] = true
+
+	for _, cmd := range leaves((&program{output: "table"}).commands()) {
+		if cmd.Annotations["server"] != "" && !ran[cmd.CommandPath()] {
+			t.Errorf("%s works through a server, and is not compared", cmd.CommandPath())
+		}
+	}
+}
+
+// unquoted is what a command says, without what was given to it: the API does not repeat that.
+func unquoted(text string) string {
+	return regexp.MustCompile(`"(?:[^"\\]|\\.)*"`).ReplaceAllLiteralString(text, "what was given")
+}
+
+func keep(t *testing.T, out, what string, kept map[string]string) {
+	t.Helper()
+	for one := range strings.FieldsSeq(what) {
+		name, member, _ := strings.Cut(one, "=")
+		var object map[string]any
+		var array []map[string]any
+		if json.Unmarshal([]byte(out), &object) != nil && json.Unmarshal([]byte(out), &array) == nil && len(array) > 0 {
+			object = array[0]
+		}
+		kept[name] = fmt.Sprint(object[member])
+	}
+}
+
+// leaves are the commands that do something.
+func leaves(cmd *cobra.Command) (all []*cobra.Command) {
+	if len(cmd.Commands()) == 0 {
+		return []*cobra.Command{cmd}
+	}
+	for _, below := range cmd.Commands() {
+		all = append(all, leaves(below)...)
+	}
+	return all
+}
