@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
@@ -57,10 +58,11 @@ func (i ClientInformation) MarshalJSON() ([]byte, error) {
 // CreateClient makes a client of the organization, under an identifier of ours (S-025: a client cannot choose whose it takes),
 // and with a secret if it authenticates by one. The secret is not to be had again.
 func (o *Operators) CreateClient(ctx context.Context, spec ClientSpec) (*storage.Client, secret.Text, error) {
-	return o.createClient(ctx, newClientID(), spec)
+	return o.createClient(ctx, newClientID(), spec, "")
 }
 
-func (o *Operators) createClient(ctx context.Context, clientID string, spec ClientSpec) (*storage.Client, secret.Text, error) {
+// createClient makes a client under an identifier that does not come from whoever asks for it. A secret that is given is its own.
+func (o *Operators) createClient(ctx context.Context, clientID string, spec ClientSpec, given secret.Text) (*storage.Client, secret.Text, error) {
 	spec = spec.Complete()
 	if err := spec.validate(o.allowLoopback); err != nil {
 		return nil, "", err
@@ -69,6 +71,11 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	spec.apply(client)
 	if err := o.mayRegister(ctx, client); err != nil {
 		return nil, "", err
+	}
+	if given != "" {
+		if err := takeSecret(client, given); err != nil {
+			return nil, "", err
+		}
 	}
 	made := giveSecret(client)
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
@@ -138,6 +145,51 @@ func giveSecret(client *storage.Client) secret.Text {
 	digest := secret.Digest(made)
 	client.SecretDigest = &digest
 	return secret.Text(made)
+}
+
+// Bounds of a secret that is not of our making, in characters.
+const (
+	minGivenSecret      = 32
+	maxGivenSecret      = 256
+	minGivenSecretKinds = 12
+)
+
+// checkGivenSecret says why a secret that somebody brings is none. Nobody limits how often it is guessed at but by its being long and
+// random, and what is stored of it is a digest that is fast to make (RFC 6749 §10.10): so it is no password.
+func checkGivenSecret(given secret.Text, about ...string) error {
+	text := given.Reveal()
+	kinds := make(map[rune]bool)
+	for _, r := range text {
+		kinds[r] = true
+		if r <= ' ' || r > '~' {
+			return errors.New("it must have visible characters of ASCII only")
+		}
+	}
+	switch {
+	case len(text) < minGivenSecret || len(text) > maxGivenSecret:
+		return fmt.Errorf("it must have %d to %d characters; keizer secret generate makes one", minGivenSecret, maxGivenSecret)
+	case len(kinds) < minGivenSecretKinds || password.Judge(text, about...) != nil:
+		return errors.New("it can be guessed; keizer secret generate makes one that cannot")
+	}
+	return nil
+}
+
+// takeSecret makes a secret that somebody brings the client's only one.
+func takeSecret(client *storage.Client, given secret.Text) error {
+	if !bySecret(client.AuthMethod) {
+		return &Invalid{Field: "client_secret", Message: "a client that authenticates by " + client.AuthMethod + " has no secret"}
+	}
+	if err := checkGivenSecret(given, client.ClientID, client.Name); err != nil {
+		return &Invalid{Field: "client_secret", Message: err.Error()}
+	}
+	digest := secret.Digest(given.Reveal())
+	client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = &digest, nil, nil
+	return nil
+}
+
+// hasSecret reports whether a secret is the client's.
+func hasSecret(client *storage.Client, given secret.Text) bool {
+	return client.SecretDigest != nil && secret.Equal(*client.SecretDigest, secret.Digest(given.Reveal()))
 }
 
 func bySecret(method string) bool { return method == AuthBasic || method == AuthPost }
@@ -286,6 +338,17 @@ func (o *Operators) changeClient(
 		return nil, err
 	}
 	return client, nil
+}
+
+// setClientSecret gives a client a secret that somebody brings; those before it end at once.
+func (o *Operators) setClientSecret(ctx context.Context, clientID string, given secret.Text) error {
+	_, err := o.changeClient(ctx, clientID, "client.secret_set", func(client *storage.Client) (map[string]any, error) {
+		return nil, takeSecret(client, given)
+	})
+	if err != nil {
+		return during("set client secret", err)
+	}
+	return nil
 }
 
 // RotateClientSecret gives a client a new secret. The one before goes on for keepOld, so that a client that runs in many

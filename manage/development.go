@@ -58,7 +58,7 @@ func (o *Operators) ensureDemo(ctx context.Context, base string) error {
 			Name: "Demo", AuthMethod: AuthNone, RedirectURIs: demoRedirects(base, nil), PostLogoutRedirectURIs: []string{base + demoSignedOut},
 			GrantTypes: []string{GrantCode, GrantRefresh},
 			Scope:      "openid profile email address phone offline_access",
-		})
+		}, "")
 		if !errors.Is(err, storage.ErrConflict) {
 			return err
 		}

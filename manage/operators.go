@@ -62,6 +62,9 @@ type Actor struct {
 	Name      string
 	IPAddress string
 	RequestID string
+	// Client is the client by whose token the actor acts, and ClientOf whose it is; empty where there is no token.
+	Client   string
+	ClientOf uuid.UUID
 	// Bound is what the actor may do at the most, and so what they may give away. Nil is no bound: that of whoever has the database
 	// itself, and of the system.
 	Bound *Bound

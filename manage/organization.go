@@ -76,7 +76,7 @@ func checkOrganization(name, slug, nameField, slugField string) error {
 	return c.err()
 }
 
-// insertOrganization is the part of the deed that is done in the transaction.
+// insertOrganization is the part of the deed that is done in the transaction. Without keys it must not be committed.
 func (o *Operators) insertOrganization(
 	ctx context.Context, name, slug string, decided map[string]any, set *keys.Set,
 ) (*storage.Organization, error) {
@@ -85,8 +85,10 @@ func (o *Operators) insertOrganization(
 		return nil, err
 	}
 	ctx = within(ctx, org)
-	if err := set.Insert(ctx, o.db); err != nil {
-		return nil, err
+	if set != nil {
+		if err := set.Insert(ctx, o.db); err != nil {
+			return nil, err
+		}
 	}
 	return org, o.db.EnsureSystemRoles(ctx)
 }
