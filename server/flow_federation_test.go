@@ -2,14 +2,25 @@ package server_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/proof"
@@ -64,30 +75,50 @@ func somebody(name string) upstreamtest.Person {
 	id := fnv.New32a()
 	_, _ = id.Write([]byte(name)) // never fails
 	return upstreamtest.Person{
-		ID: strconv.FormatUint(uint64(id.Sum32()), 10), Email: name + "@example.com", Verified: true, Name: name + " Doe", Username: name, Tenant: upstreamtest.Alice().Tenant,
+		ID: strconv.FormatUint(uint64(id.Sum32()), 10), Email: name + "@example.com", Verified: true, Name: name + " Doe", Given: name, Family: "Doe", Username: name,
+		Tenant: upstreamtest.Alice().Tenant,
 	}
 }
 
+// come signs in at a provider, whose form brings the browser back where it has one.
+func (g *guest) come(address, provider string) *formbrowser.Page {
+	g.t.Helper()
+	page := g.away(address, provider)
+	if page.Title == "Continue" {
+		page = g.send(page, "continue")
+	}
+	return page
+}
+
+// S-228, S-234: every preset, from the button to the account: who comes for the first time has one from then on, and who comes again has
+// the same.
 func TestPeopleSignInAtProvidersOfEveryKind(t *testing.T) {
+	t.Parallel()
 	house := servertest.Start(t, servertest.Options{})
 	org := decided(t, house, "default", "sign_up.mode", "open")
 	login := house.Base + "/login?return_to=/account"
-	for preset := range upstreamtest.Profiles() {
+	for _, preset := range slices.Sorted(maps.Keys(upstreamtest.Profiles())) {
 		there := served(t, house, org, preset, "")
 		t.Run(preset, func(t *testing.T) {
 			who := somebody("of-" + preset)
 			there.Become(who)
 			first := from(t, "192.0.2.1")
-			come := func(g *guest) *formbrowser.Page {
-				page := g.away(login, preset)
-				if page.Title == "Continue" { // its form brings the browser back
-					page = g.send(page, "continue")
-				}
-				return page
+			page := first.come(login, preset)
+			asked, exchanged := there.Authorization(), there.Exchange()
+			if there.Profile.NoPKCE == (asked.Get("code_challenge_method") == "S256" && len(exchanged.Get("code_verifier")) >= 43) {
+				t.Errorf("PKCE: %v, %v", asked, exchanged)
 			}
-			page := come(first)
-			if page.Title == "Your e-mail address" { // it does not vouch for the address
-				page = first.sees(first.send(page, "prove-submit", "email", who.Email), "Check your mail")
+			if asked.Get("redirect_uri") != house.Base+"/login/"+preset+"/callback" {
+				t.Errorf("%v", asked)
+			}
+			if preset == "facebook" != (page.Title == "Your e-mail address") {
+				t.Fatalf("%s", page.Title)
+			}
+			if preset == "facebook" { // which vouches for no address
+				if page.Value("email") != who.Email {
+					t.Errorf("%q is proposed", page.Value("email"))
+				}
+				page = first.sees(first.send(page, "prove-submit"), "Check your mail")
 				page = first.send(page, "verify-submit", "code", newest(t, house, who.Email, mail.VerifyEmail).Code)
 			}
 			first.sees(page, "Your account")
@@ -95,17 +126,130 @@ func TestPeopleSignInAtProvidersOfEveryKind(t *testing.T) {
 				t.Errorf("whose account is it? %s", page.Body)
 			}
 			again := from(t, "192.0.2.1")
-			again.sees(come(again), "Your account")
+			again.sees(again.come(login, preset), "Your account")
 			user, err := house.DB.UserByLogin(org, who.Email)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if accounts, err := house.DB.UpstreamAccountsOf(org, user.ID); err != nil || len(accounts) != 1 || accounts[0].Provider != preset {
-				t.Errorf("%+v, %v", accounts, err)
+			if user.FullName == nil || *user.FullName != who.Name || !user.IsVerified {
+				t.Errorf("%+v", user)
+			}
+			accounts, err := house.DB.UpstreamAccountsOf(org, user.ID)
+			if err != nil || len(accounts) != 1 || accounts[0].Provider != preset {
+				t.Fatalf("%+v, %v", accounts, err)
+			}
+			kept, err := house.DB.UpstreamAccountOf(org, user.ID, accounts[0].ID)
+			if err != nil || !strings.HasPrefix(kept.AccessToken, "at-") || preset != "github" != strings.HasPrefix(kept.RefreshToken, "rt-") {
+				t.Errorf("%+v, %v", kept, err)
+			}
+			for _, sealed := range column(t, house.SQL(), `SELECT coalesce(access_token, '') || ' ' || coalesce(refresh_token, '') FROM oauth_accounts`) {
+				if strings.Contains(sealed, kept.AccessToken) || kept.RefreshToken != "" && strings.Contains(sealed, kept.RefreshToken) {
+					t.Error("a token is not sealed")
+				}
 			}
 		})
 	}
+	// Two people of whom two providers say the same id are two (S-230): every issuer counts its own.
+	if accounts := column(t, house.SQL(), `SELECT provider_user_id FROM oauth_accounts`); len(accounts) != len(upstreamtest.Profiles()) {
+		t.Errorf("%q", accounts)
+	}
+
+	// Of Microsoft's directories, those that are named.
+	there := upstreamtest.Serve(t, "microsoft")
+	const ours = "11111111-2222-3333-4444-555555555555"
+	federate(t, house, org, "work", upstreamtest.ClientID, there.Secret(), there.Settings(), `{"tenants":["`+ours+`"]}`)
+	dora := somebody("dora")
+	there.Become(dora)
+	g := from(t, "192.0.2.1")
+	if page := g.sees(g.come(login, "work"), "Request error"); page.Status != http.StatusBadRequest {
+		t.Errorf("%d %s", page.Status, page.Body)
+	}
+	dora.Tenant = ours
+	there.Become(dora)
+	g.sees(g.come(login, "work"), "Your account")
 }
+
+// Whose form comes from another site comes with one cookie, which is made for it, and over TLS alone; then the browser comes once more,
+// by itself, as whoever it was before.
+func TestAFormFromTheSiteOfAProviderBringsTheBrowserBack(t *testing.T) {
+	t.Parallel()
+	there, certificate := upstreamtest.ServeTLS(t, "apple")
+	authorities := filepath.Join(t.TempDir(), "authorities.pem")
+	if err := os.WriteFile(authorities, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	house := production(t, servertest.Options{Configure: func(cfg *config.Config) {
+		cfg.Outbound.Networks, cfg.Outbound.CAFile = []string{"127.0.0.1/32"}, authorities
+	}})
+	org := decided(t, house, "default", "sign_up.mode", "open")
+	federate(t, house, org, "apple", upstreamtest.ClientID, there.Secret(), there.Settings(), "")
+	there.Become(somebody("eve"))
+
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	both := &toTwoSites{here: behindTLS{house}, there: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	t.Cleanup(both.there.CloseIdleConnections)
+	g := &guest{formbrowser.New(formbrowser.Options{HTTP: &http.Client{Transport: both}, SendIncomplete: true}), t}
+	login := house.Base + "/login?return_to=/account"
+	page := g.away(login, "apple")
+	fed := both.given("__Host-keizer_fed")
+	if fed == nil || fed.SameSite != http.SameSiteNoneMode || !fed.Secure || !fed.HttpOnly || fed.Path != "/" || fed.Domain != "" || fed.MaxAge != 600 {
+		t.Fatalf("%+v", fed)
+	}
+	page = g.send(g.sees(page, "Continue"), "continue")
+	posted := both.brought("POST /login/apple/callback")
+	if len(posted) != 1 || posted[0].Name != "__Host-keizer_fed" {
+		t.Errorf("with the form come %v", posted)
+	}
+	if g.sees(page, "Your account"); !strings.Contains(page.Body, "eve@example.com") {
+		t.Errorf("%s", page.Body)
+	}
+	if session := both.given("__Host-keizer_session"); session == nil || session.SameSite != http.SameSiteLaxMode {
+		t.Errorf("%+v", session)
+	}
+	// At everybody else's the cookie is like the others.
+	plain := upstreamtest.New(t, "google")
+	federate(t, house, org, "google", upstreamtest.ClientID, plain.Secret(), map[string]any{"preset": "github"}, "")
+	stopped := &guest{formbrowser.New(formbrowser.Options{HTTP: &http.Client{Transport: both}, StopAt: "https://github.com/login/oauth/authorize"}), t}
+	stopped.away(login, "google")
+	if fed := both.given("__Host-keizer_fed"); fed == nil || fed.SameSite != http.SameSiteLaxMode || !fed.Secure {
+		t.Errorf("%+v", fed)
+	}
+	// And nobody posts where a link was to come back, nor the other way round.
+	if answer := send(t, house, request{method: "POST", address: "/login/google/callback", form: fields("state", "x", "code", "y")}); answer.Status != http.StatusBadRequest {
+		t.Errorf("%d", answer.Status)
+	}
+}
+
+// toTwoSites carries what a browser sends to a house in production and to a provider, and looks at the cookies.
+type toTwoSites struct {
+	here  behindTLS
+	there *http.Transport
+	sent  map[string][]*http.Cookie
+	got   map[string]*http.Cookie
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b *toTwoSites) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasPrefix(r.URL.String(), b.here.house.Base) {
+		return b.there.RoundTrip(r)
+	}
+	response, err := b.here.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if b.sent == nil {
+		b.sent, b.got = map[string][]*http.Cookie{}, map[string]*http.Cookie{}
+	}
+	b.sent[r.Method+" "+r.URL.Path] = r.Cookies()
+	for _, cookie := range response.Cookies() {
+		b.got[cookie.Name] = cookie
+	}
+	return response, nil
+}
+
+func (b *toTwoSites) given(name string) *http.Cookie        { return b.got[name] }
+func (b *toTwoSites) brought(request string) []*http.Cookie { return b.sent[request] }
 
 // What is said to an application is what was seen here: that another has vouched for the person, and no more.
 func TestAnApplicationLearnsThatAnotherHasVouchedForThePerson(t *testing.T) {
@@ -248,27 +392,119 @@ func TestOnlyTheBrowserThatLeftComesBack(t *testing.T) {
 	}
 }
 
-// S-244, S-246: a provider that is down keeps nobody out who signs in otherwise.
+// S-244, F-28: a provider that is down, slow, lying or huge is a page within five seconds, whatever it is asked for, and keeps nobody out
+// who signs in otherwise.
 func TestAProviderThatIsDownIsAPageAndNothingElse(t *testing.T) {
+	t.Parallel()
 	house := servertest.Start(t, servertest.Options{})
 	org := house.In("default")
 	house.User(org, "alice")
-	there := served(t, house, org, "oidc", "")
-	there.Misbehave(upstreamtest.Faults{Down: func(_ http.ResponseWriter, r *http.Request, _ string) bool {
-		<-r.Context().Done() // it never answers
-		return true
-	}})
 	login := house.Base + "/login?return_to=/account"
-	g := from(t, "192.0.2.1")
-	before := time.Now()
-	page := g.away(login, "oidc")
-	if page.Status != http.StatusServiceUnavailable || page.Header.Get("Retry-After") == "" {
-		t.Errorf("%d %s", page.Status, page.Body)
+	huge := func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm() // or it would not be seen that nobody waits any more
+		w.Header().Set("Content-Type", "application/json")
+		for r.Context().Err() == nil {
+			if _, err := w.Write([]byte(strings.Repeat("[", 1<<16))); err != nil {
+				return
+			}
+		}
 	}
-	if took := time.Since(before); took > 15*time.Second {
-		t.Errorf("it took %s", took)
+	lies := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte(`<script>alert("it is fine")</script>`))
 	}
+	var all sync.WaitGroup
+	for i, endpoint := range []string{"metadata", "token", "keys", "userinfo"} {
+		for fault, answer := range map[string]http.HandlerFunc{"slow": upstreamtest.Dribble, "huge": huge, "lying": lies} {
+			name := fmt.Sprint(endpoint, "-", fault)
+			there := upstreamtest.Serve(t, "gitlab") // which is asked for all of it
+			federate(t, house, org, name, upstreamtest.ClientID, there.Secret(), there.Settings(), "")
+			there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, r *http.Request, asked string) bool {
+				if asked == endpoint {
+					answer(w, r)
+				}
+				return asked == endpoint
+			}})
+			g := from(t, fmt.Sprintf("192.0.2.%d", 1+i))
+			page := g.open(login, "Sign in")
+			all.Go(func() {
+				before := time.Now()
+				page, err := page.Click(t.Context(), "login-with-"+name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if took := time.Since(before); took > 5*time.Second {
+					t.Errorf("%s: it took %s", name, took)
+				}
+				down := page.Status == http.StatusServiceUnavailable && page.Header.Get("Retry-After") != ""
+				if fault == "slow" && !down || !down && page.Status != http.StatusBadGateway || page.Title != "Request error" || strings.Contains(page.Body, "it is fine") ||
+					!page.Has("error-again") {
+					t.Errorf("%s: %d %s", name, page.Status, page.Body)
+				}
+			})
+		}
+	}
+	// Meanwhile, and for somebody who has been there in vain.
+	g := from(t, "192.0.2.99")
 	g.sees(g.send(g.open(login, "Sign in"), "login-submit", "username", "alice", "password", servertest.Password), "Your account")
+	all.Wait()
+	g = from(t, "192.0.2.1")
+	g.sees(g.send(g.open(login, "Sign in"), "login-submit", "username", "alice", "password", servertest.Password), "Your account")
+}
+
+// S-245: what a provider calls somebody, and what it says of an error, is text, wherever it is shown.
+func TestWhatAProviderSaysIsNeverPartOfAPage(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	const markup = `"><script>alert(1)</script>`
+	there := served(t, house, org, "oidc", `{"sign_up":"always","title":"A <b>title</b>"}`)
+	who := somebody("mallory")
+	who.Name, who.Given, who.Family, who.Username = markup, markup, "'onload='alert(1)", markup
+	there.Become(who)
+	there.Misbehave(upstreamtest.Faults{Claims: func(claims map[string]any) {
+		claims["picture"], claims["website"], claims["nickname"], claims["locale"], claims["zoneinfo"] = "javascript:alert(1)", "data:text/html,"+markup, markup, markup, markup
+	}})
+	g := from(t, "192.0.2.1")
+	login := house.Base + "/login?return_to=/account/linked"
+	pages := []*formbrowser.Page{g.open(login, "Sign in"), g.sees(g.come(login, "oidc"), "Linked accounts")}
+	for _, path := range []string{"", "/profile", "/activity", "/sessions"} {
+		page, err := g.Open(t.Context(), house.Base+"/account"+path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, page)
+	}
+	user, err := house.DB.UserByLogin(org, who.Email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"picture", "website", "locale", "zoneinfo"} {
+		if told, ok := user.Metadata[name].(string); ok && strings.ContainsAny(told, "<(") {
+			t.Errorf("%s is %q", name, told)
+		}
+	}
+	for _, misbehave := range []func(url.Values){
+		func(v url.Values) { v.Set("error", markup) }, func(v url.Values) { v.Set("code", markup) }, func(v url.Values) { v.Set("iss", markup) },
+		func(v url.Values) { v.Set("error", "access_denied"); v.Set("error_description", markup) },
+	} {
+		there.Misbehave(upstreamtest.Faults{Callback: misbehave})
+		pages = append(pages, from(t, "192.0.2.2").come(login, "oidc"))
+	}
+	// Who has an account already reads who they are said to be.
+	house.User(org, "bob")
+	there.Misbehave(upstreamtest.Faults{})
+	bob := somebody("bob")
+	bob.Name, bob.Username = markup, markup
+	there.Become(bob)
+	pages = append(pages, from(t, "192.0.2.3").sees(from(t, "192.0.2.3").come(login, "oidc"), "Sign in"))
+	for _, page := range pages {
+		if strings.Contains(page.Body, "<script>alert") || strings.Contains(page.Body, "<b>title") || strings.Contains(page.Body, `href="javascript:`) ||
+			strings.Contains(page.Body, `"onload`) || strings.Contains(page.Body, "'onload='") {
+			t.Errorf("%s:\n%s", page.URL, page.Body)
+		}
+	}
 }
 
 func TestAnAddressOfADomainSignsInAtItsHome(t *testing.T) {
@@ -322,7 +558,7 @@ func TestAccountsElsewhereAreLinkedAndRemovedByWhoeverIsSignedIn(t *testing.T) {
 			t.Fatalf("%+v, %v", linked, err)
 		}
 		remove := "linked-remove-" + linked[0].ID.String()
-		// S-235: somebody else's is not there.
+		// Somebody else's is not there.
 		if page := bob.open("/linked", "Linked accounts"); strings.Contains(page.Body, remove) {
 			t.Error("it is seen by another")
 		}
@@ -351,21 +587,48 @@ func TestAccountsElsewhereAreLinkedAndRemovedByWhoeverIsSignedIn(t *testing.T) {
 	})
 }
 
-// An organization of Keizer is a provider like any other for another one.
+// An organization of Keizer is a provider like any other for another one. S-246: whoever is signed in at one that somebody is signed in
+// by way of is signed in there, and nowhere else; and whoever asks to have it proven anew who they are is not put off with what was
+// proven before, however many are in between.
 func TestPeopleOfOneOrganizationSignInAtAnother(t *testing.T) {
+	t.Parallel()
 	house := servertest.Start(t, servertest.Options{})
-	there, here := house.Organization("staff"), house.Organization("shop")
-	house.User(there, "alice")
-	client := house.Client(there, manage.ClientSpec{RedirectURIs: []string{house.Issuer(here) + "/login/staff/callback"}, Scope: "openid profile email"})
-	federate(t, house, here, "staff", client.ID, client.Secret, map[string]any{"preset": "oidc", "issuer": house.Issuer(there)}, `{"sign_up":"always"}`)
-	visitor := servertest.VisitorOf(t)
-	page := visitor.Press(visitor.Go(house.Issuer(here)+"/login?return_to=/account"), "login-with-staff")
-	page = visitor.SignIn(titled(t, page, "Sign in"), "alice", servertest.Password)
-	if page.Title == "Allow access" {
-		page = visitor.Press(page, "consent-allow")
+	staff, shop, kiosk := house.Organization("staff"), house.Organization("shop"), house.Organization("kiosk")
+	house.User(staff, "alice")
+	lead := func(there, here context.Context, name string) {
+		client := house.Client(there, manage.ClientSpec{
+			RedirectURIs: []string{house.Issuer(here) + "/login/" + name + "/callback"}, Scope: "openid profile email", SkipConsent: true,
+		})
+		federate(t, house, here, name, client.ID, client.Secret, map[string]any{"preset": "oidc", "issuer": house.Issuer(there)}, `{"sign_up":"always"}`)
 	}
-	titled(t, page, "Your account")
-	if user, err := house.DB.UserByLogin(here, "alice@example.com"); err != nil || user.PasswordHash != "" && strings.HasPrefix(user.PasswordHash, "$argon2") {
+	lead(staff, shop, "staff")
+	lead(shop, kiosk, "shop")
+	app := house.Client(kiosk, manage.ClientSpec{SkipConsent: true})
+	visitor := app.Visitor()
+	page := visitor.Press(visitor.Go(house.Issuer(shop)+"/login?return_to=/account"), "login-with-staff")
+	if page = titled(t, page, "Sign in"); !strings.HasPrefix(page.URL.String(), house.Issuer(staff)) {
+		t.Fatal(page.URL)
+	}
+	page = titled(t, visitor.SignIn(page, "alice", servertest.Password), "Your account")
+	if !strings.HasPrefix(page.URL.String(), house.Issuer(shop)) {
+		t.Error(page.URL)
+	}
+	if user, err := house.DB.UserByLogin(shop, "alice@example.com"); err != nil || user.PasswordHash != "" && strings.HasPrefix(user.PasswordHash, "$argon2") {
 		t.Errorf("%+v, %v", user, err)
+	}
+	if sent := visitor.Go(house.Issuer(kiosk) + "/account"); sent.Title != "Sign in" {
+		t.Errorf("at the third they are shown %q", sent.Title)
+	}
+	titled(t, visitor.Press(visitor.Go(house.Issuer(kiosk)+"/login?return_to=/account"), "login-with-shop"), "Your account")
+
+	page = titled(t, visitor.Go(app.AuthorizeURL("prompt", "login")), "Sign in")
+	page = titled(t, visitor.Press(page, "login-with-shop"), "Sign in")
+	page = titled(t, visitor.Press(page, "login-with-staff"), "Sign in")
+	if !strings.HasPrefix(page.URL.String(), house.Issuer(staff)) {
+		t.Errorf("it is proven at %s", page.URL)
+	}
+	page = visitor.SignIn(page, "alice", servertest.Password)
+	if arrived, _ := page.Arrived(); arrived.Get("code") == "" {
+		t.Errorf("%s %s", page.URL, page.Body)
 	}
 }

@@ -39,12 +39,14 @@ type Browser struct {
 	options Options
 	client  http.Client
 	jar     *cookiejar.Jar
+	// foreign are the cookies, by host and name, that go along with a form of another site's: those that are SameSite=None.
+	foreign map[string]bool
 }
 
 // New returns a browser without cookies.
 func New(options Options) *Browser {
 	jar, _ := cookiejar.New(nil) // never fails: there are no options to be wrong
-	b := &Browser{options: options, jar: jar}
+	b := &Browser{options: options, jar: jar, foreign: map[string]bool{}}
 	if options.HTTP != nil {
 		b.client.Transport, b.client.Timeout = options.HTTP.Transport, options.HTTP.Timeout
 	}
@@ -186,6 +188,10 @@ func (b *Browser) send(ctx context.Context, v visit, crossed string) (*answer, e
 		r.Header.Set("Sec-Fetch-User", "?1")
 	}
 	for _, cookie := range b.jar.Cookies(trusted(v.to)) {
+		// What is Lax, or says nothing and so is Lax, comes along to another site's link and not to its form (RFC 6265bis §5.8.3).
+		if v.method == http.MethodPost && crossed == "cross-site" && !b.foreign[v.to.Hostname()+" "+cookie.Name] {
+			continue
+		}
 		r.AddCookie(cookie)
 	}
 	resp, err := b.client.Do(r)
@@ -215,6 +221,7 @@ func (b *Browser) keep(from *url.URL, cookies []*http.Cookie) {
 		case c.SameSite == http.SameSiteNoneMode && !c.Secure:
 		default:
 			b.jar.SetCookies(trusted(from), []*http.Cookie{c})
+			b.foreign[from.Hostname()+" "+c.Name] = c.SameSite == http.SameSiteNoneMode
 		}
 	}
 }

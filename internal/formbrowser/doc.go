@@ -7,7 +7,8 @@
 // and so do the tests of whole journeys.
 //
 // It does not own what the pages mean: whoever drives it names the controls by their ids. It does not run scripts, load
-// images or frames, apply a Content-Security-Policy or the SameSite attribute; a real browser is the judge of those.
+// images or frames, or apply a Content-Security-Policy; a real browser is the judge of those. Of SameSite it knows that another
+// site's form brings no cookie but those that are None.
 //
 // It serves HTML's form submission, RFC 6265 and its prefixes of cookie names, Fetch Metadata, and the receiving side of
 // OAuth 2.0 Form Post Response Mode.

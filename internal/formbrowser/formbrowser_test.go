@@ -293,7 +293,12 @@ func TestCookiesGoWhereABrowserSendsThem(t *testing.T) {
 
 func TestRequestsSayWhereTheyComeFrom(t *testing.T) {
 	var seen http.Header
-	target := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = r.Header
+		w.Header().Add("Set-Cookie", "lax=1; Path=/; SameSite=Lax")
+		w.Header().Add("Set-Cookie", "silent=1; Path=/")
+		w.Header().Add("Set-Cookie", "none=1; Path=/; SameSite=None; Secure")
+	}))
 	defer target.Close()
 	policy := ""
 	form := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -311,12 +316,21 @@ func TestRequestsSayWhereTheyComeFrom(t *testing.T) {
 			t.Errorf("%s: Sec-Fetch-Site %q, Origin %q", what, seen.Get("Sec-Fetch-Site"), seen.Get("Origin"))
 		}
 	}
+	away := strings.Replace(target.URL, "127.0.0.1", "localhost", 1)
+	open(t, b, away)
+	open(t, b, away)
+	if got := seen.Get("Cookie"); got != "lax=1; silent=1; none=1" {
+		t.Errorf("typed in: %q", got)
+	}
 	page := open(t, b, form.URL)
 	expect("typed in", "none", "")
 	click(t, page, "self")
 	expect("to itself", "same-origin", form.URL)
 	click(t, page, "away")
 	expect("to another host", "cross-site", form.URL)
+	if got := seen.Get("Cookie"); got != "none=1" {
+		t.Errorf("with a form of another site come %q", got)
+	}
 	policy = "no-referrer"
 	page = open(t, b, form.URL)
 	click(t, page, "self")

@@ -64,6 +64,7 @@ type Provider struct {
 	apple  *ecdsa.PrivateKey
 	codes  map[string]url.Values // code → authorization request
 	tokens map[string]Person     // access or refresh token → person
+	met    map[string]bool       // whom Apple has told of
 	asked  []string              // endpoints
 	// the last of each
 	authorization, exchange url.Values
@@ -79,7 +80,7 @@ func New(t testing.TB, preset string) *Provider {
 	if !ok {
 		t.Fatalf("there is no profile %q", preset)
 	}
-	p := &Provider{Profile: profile, person: Alice(), codes: map[string]url.Values{}, tokens: map[string]Person{}}
+	p := &Provider{Profile: profile, person: Alice(), codes: map[string]url.Values{}, tokens: map[string]Person{}, met: map[string]bool{}}
 	var err error
 	if p.key, err = key(); err != nil {
 		t.Fatal(err)
@@ -94,11 +95,23 @@ func New(t testing.TB, preset string) *Provider {
 func Serve(t testing.TB, preset string) *Provider {
 	t.Helper()
 	p := New(t, preset)
-	server := httptest.NewServer(p)
+	p.serve(t, httptest.NewServer(p))
+	return p
+}
+
+// ServeTLS is Serve over TLS, and whose certificate is to be believed.
+func ServeTLS(t testing.TB, preset string) (*Provider, *x509.Certificate) {
+	t.Helper()
+	p := New(t, preset)
+	server := httptest.NewTLSServer(p)
+	p.serve(t, server)
+	return p, server.Certificate()
+}
+
+func (p *Provider) serve(t testing.TB, server *httptest.Server) {
 	t.Cleanup(server.Close)
 	p.URL = server.URL
 	p.Profile = p.Profile.at(server.URL)
-	return p
 }
 
 // Become makes somebody else come to the provider.
@@ -298,7 +311,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if p.Profile.IssParameter {
 		values.Set("iss", p.Profile.Issuer)
 	}
-	if p.Profile.Preset == "apple" {
+	if p.Profile.Preset == "apple" && !p.met[p.person.ID] { // the first time alone
+		p.met[p.person.ID] = true
 		user, _ := json.Marshal(map[string]any{"name": map[string]any{"firstName": p.person.Given, "lastName": p.person.Family}, "email": p.person.Email})
 		values.Set("user", string(user))
 	}
@@ -512,6 +526,25 @@ func answer(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(body); err != nil {
 		panic(err)
+	}
+}
+
+// Dribble answers without end, and little at a time, until nobody listens any more.
+func Dribble(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm() // or it would not be seen that nobody does
+	w.Header().Set("Content-Type", "application/json")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := w.Write([]byte(" ")); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 

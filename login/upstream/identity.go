@@ -181,7 +181,7 @@ func (u *Upstream) emails(ctx context.Context, p plan, who *Identity, accessToke
 		Primary  bool   `json:"primary"`
 		Verified bool   `json:"verified"`
 	}
-	if signed || json.Unmarshal(body, &listed) != nil {
+	if signed || json.Unmarshal(body, &listed) != nil || listed == nil {
 		return untrusted("the addresses are no list")
 	}
 	who.Email, who.Verified = "", false

@@ -53,9 +53,6 @@ type keySet struct{ keys []jose.JSONWebKey }
 
 func (u *Upstream) fetchKeys(ctx context.Context, address string) (*keySet, error) {
 	body, err := u.document(ctx, address)
-	if errors.Is(err, ErrRefused) {
-		return nil, down("keys: %w", err) // nobody was asked whether a sign-in is good
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -89,11 +89,11 @@ func (u *Upstream) document(ctx context.Context, address string) ([]byte, error)
 	if err != nil {
 		return nil, down("get %s: %w", address, err)
 	}
-	return read(response)
+	return read(response, down) // nobody was asked whether a sign-in is good
 }
 
-// read reads an answer that must have succeeded.
-func read(response *http.Response) ([]byte, error) {
+// read reads an answer that must have succeeded; no is what it is when the answer is no.
+func read(response *http.Response, no func(string, ...any) error) ([]byte, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	switch status := response.StatusCode; {
@@ -102,7 +102,7 @@ func read(response *http.Response) ([]byte, error) {
 	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
 		return nil, down("%s answered with status %d", response.Request.URL.Host, status)
 	case status != http.StatusOK:
-		return nil, refused("%s answered with status %d", response.Request.URL.Host, status)
+		return nil, no("%s answered with status %d", response.Request.URL.Host, status)
 	}
 	return body, nil
 }
@@ -187,7 +187,7 @@ func (u *Upstream) ask(ctx context.Context, address, accessToken string) (body [
 	if err != nil {
 		return nil, false, down("userinfo: %w", err)
 	}
-	if body, err = read(response); err != nil {
+	if body, err = read(response, refused); err != nil {
 		return nil, false, fmt.Errorf("userinfo: %w", err)
 	}
 	kind, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))

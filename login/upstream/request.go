@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -194,18 +195,59 @@ func (u *Upstream) exchange(ctx context.Context, p plan, m *metadata, r *Request
 	if !p.NoPKCE {
 		options = append(options, oauth2.VerifierOption(r.Verifier))
 	}
-	answer, err := p.config(m, r.Callback, clientSecret).Exchange(u.asking(ctx), code, options...)
+	asking, heard := u.asking(ctx)
+	answer, err := p.config(m, r.Callback, clientSecret).Exchange(asking, code, options...)
 	if err != nil {
-		return nil, "", tokenFault(err)
+		return nil, "", heard.fault(err)
 	}
 	raw, _ := answer.Extra("id_token").(string)
 	tokens, err := tokensOf(answer)
 	return tokens, raw, err
 }
 
-// asking is ctx for x/oauth2, which takes its client from there.
-func (u *Upstream) asking(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, u.answers)
+// asking is ctx for x/oauth2, which takes its client from there, and who hears what becomes of the answer.
+func (u *Upstream) asking(ctx context.Context) (context.Context, *hearing) {
+	client := *u.answers
+	h := &hearing{under: client.Transport}
+	client.Transport = h
+	return context.WithValue(ctx, oauth2.HTTPClient, &client), h
+}
+
+// hearing notes that an answer broke off, or took too long, or was too long: x/oauth2 hands that on as a text alone.
+type hearing struct {
+	under http.RoundTripper
+	cause error
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h *hearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := h.under.RoundTrip(r)
+	if err == nil {
+		response.Body = &heard{response.Body, h}
+	}
+	return response, err
+}
+
+type heard struct {
+	io.ReadCloser
+	by *hearing
+}
+
+// Read implements io.Reader.
+func (b *heard) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+		b.by.cause = err
+	}
+	return n, err
+}
+
+// fault says what it means that the token endpoint gave no token.
+func (h *hearing) fault(err error) error {
+	if h.cause != nil {
+		return down("token: %w", h.cause)
+	}
+	return tokenFault(err)
 }
 
 const maxToken = 16 << 10 // bytes
@@ -253,10 +295,11 @@ func (u *Upstream) Refresh(ctx context.Context, provider *Provider, refreshToken
 		if err != nil {
 			return err
 		}
-		source := p.config(m, "", clientSecret).TokenSource(u.asking(ctx), &oauth2.Token{RefreshToken: refreshToken.Reveal()})
+		asking, heard := u.asking(ctx)
+		source := p.config(m, "", clientSecret).TokenSource(asking, &oauth2.Token{RefreshToken: refreshToken.Reveal()})
 		answer, err := source.Token()
 		if err != nil {
-			return tokenFault(err)
+			return heard.fault(err)
 		}
 		tokens, err = tokensOf(answer)
 		return err

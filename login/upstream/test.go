@@ -89,11 +89,12 @@ func (u *Upstream) testCredentials(ctx context.Context, p plan, m *metadata, cal
 	if !p.NoPKCE {
 		options = append(options, oauth2.VerifierOption(oauth2.GenerateVerifier()))
 	}
-	_, err := p.config(m, callback, clientSecret).Exchange(u.asking(ctx), "a-code-that-is-none", options...)
+	asking, heard := u.asking(ctx)
+	_, err := p.config(m, callback, clientSecret).Exchange(asking, "a-code-that-is-none", options...)
 	if err == nil {
 		return Finding{name, Failed, "the provider takes any code"}
 	}
-	fault := tokenFault(err)
+	fault := heard.fault(err)
 	answer, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok || errors.Is(fault, ErrDown) {
 		return Finding{name, Failed, fault.Error()}

@@ -62,7 +62,7 @@ func visit(t testing.TB, there *upstreamtest.Provider, address string) url.Value
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	body, _ := read(&http.Response{StatusCode: http.StatusOK, Body: response.Body, Request: request})
+	body, _ := read(&http.Response{StatusCode: http.StatusOK, Body: response.Body, Request: request}, refused)
 	if there.Profile.FormPost {
 		return hidden(string(body))
 	}
@@ -613,6 +613,89 @@ func TestAProviderThatDoesNotAnswerIsLeftAloneForAWhile(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// S-244: however little at a time it says, and if all that it is asked for takes long, nobody waits for more than five seconds.
+func TestAProviderThatIsSlowAtEverythingIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there := upstreamtest.New(t, "gitlab")
+		u, p := speaks(there), setUp(t, there)
+		there.Misbehave(upstreamtest.Faults{Down: func(_ http.ResponseWriter, r *http.Request, _ string) bool {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-r.Context().Done():
+			}
+			return false
+		}})
+		address, request, err := u.Begin(t.Context(), p, "state", Ask{Callback: callback})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := answerOf(visit(t, there, address))
+		began := time.Now() // it is asked for a token, keys and userinfo
+		if _, _, err := u.Complete(t.Context(), p, request, answer); !errors.Is(err, ErrDown) || time.Since(began) > 5*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+	there := upstreamtest.Serve(t, "github")
+	settings, err := Parse(there.Settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := New(outbound.New(outbound.Options{AllowLoopback: true, Timeout: 200 * time.Millisecond}))
+	p := &Provider{ClientID: upstreamtest.ClientID, ClientSecret: upstreamtest.ClientSecret, Settings: settings}
+	for _, endpoint := range []string{"token", "userinfo", "emails"} {
+		p.ID = uuid.New()
+		there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, r *http.Request, asked string) bool {
+			if asked == endpoint {
+				upstreamtest.Dribble(w, r)
+			}
+			return asked == endpoint
+		}})
+		address, request, err := u.Begin(t.Context(), p, "state", Ask{Callback: callback})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, _, err := u.Complete(t.Context(), p, request, answerOf(visit(t, there, address))); !errors.Is(err, ErrDown) || time.Since(began) > 5*time.Second {
+			t.Errorf("%s, after %v: %v", endpoint, time.Since(began), err)
+		}
+	}
+}
+
+// S-244: what is no answer is not taken for one, whatever it is asked for; and it is told from a provider that does not answer.
+func TestWhatIsNoAnswerIsNotBelieved(t *testing.T) {
+	deep := strings.Repeat(`{"a":[`, 20_000)
+	for name, answer := range map[string]struct{ kind, body string }{
+		"a page": {"text/html", "<script>alert(1)</script>"}, "nothing": {"application/json", ""}, "null": {"application/json", "null"}, "a list": {"application/json", "[]"},
+		"a text": {"application/json", `"keys"`}, "half of it": {"application/json", `{"issuer":"https://idp.ex`}, "two": {"application/json", `{}{}`},
+		"nested": {"application/json", deep}, "nested to the end": {"application/json", deep + strings.Repeat("]}", 20_000)},
+		"bytes": {"application/json", "{\"a\":\"\xff\x00\"}"}, "a picture": {"image/png", "\x89PNG"}, "a form": {"application/x-www-form-urlencoded", "a=b"},
+		"members of another kind": {"application/json", `{"issuer":[],"keys":{},"access_token":7,"sub":{},"id":{}}`},
+	} {
+		for preset, endpoints := range map[string][]string{"gitlab": {"metadata", "keys", "token", "userinfo"}, "github": {"token", "userinfo", "emails"}} {
+			for _, endpoint := range endpoints {
+				there := upstreamtest.New(t, preset)
+				there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, _ *http.Request, asked string) bool {
+					if asked == endpoint {
+						w.Header().Set("Content-Type", answer.kind)
+						_, _ = w.Write([]byte(answer.body))
+					}
+					return asked == endpoint
+				}})
+				who, _, err := signIn(t, speaks(there), there, setUp(t, there), Ask{})
+				if endpoint == "emails" && name == "a list" {
+					if err != nil || who.Email != "" || who.Verified { // somebody without an address
+						t.Errorf("%s: %+v, %v", name, who, err)
+					}
+					continue
+				}
+				if !errors.Is(err, ErrUntrusted) || errors.Is(err, ErrDown) || who != nil || strings.Contains(err.Error(), "script") {
+					t.Errorf("%s of %s is %s: %v, %+v", endpoint, preset, name, err, who)
+				}
+			}
 		}
 	}
 }
