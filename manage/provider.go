@@ -332,7 +332,8 @@ func (o *Operators) TestProvider(ctx context.Context, name string) ([]upstream.F
 const tokenLeft = 30 * time.Second
 
 // ProviderToken returns the access token that a provider has given for a person, and until when it is good, if that is known. One that
-// ends is renewed first. A person who is nobody there, or of whom nothing is kept, is storage.ErrNotFound.
+// ends is renewed first; where the provider renews nothing any more it is upstream.ErrEnded. A person who is nobody there, or of whom
+// nothing is kept, is storage.ErrNotFound.
 func (o *Operators) ProviderToken(ctx context.Context, name string, userID uuid.UUID) (token secret.Text, expires *time.Time, err error) {
 	if err := o.mayActOn(ctx, userID); err != nil {
 		return "", nil, err
@@ -341,8 +342,12 @@ func (o *Operators) ProviderToken(ctx context.Context, name string, userID uuid.
 	if err == nil && ends(account) {
 		account, err = o.renew(ctx, row, account)
 	}
-	if err == nil && account.AccessToken == "" {
+	switch {
+	case err != nil:
+	case account.AccessToken == "":
 		err = storage.ErrNotFound
+	case account.ExpiresAt != nil && !time.Now().Before(*account.ExpiresAt):
+		err = upstream.ErrEnded
 	}
 	if err == nil {
 		err = o.audit(ctx, "provider_token.revealed", userID.String(), map[string]any{"provider": name})
@@ -376,60 +381,68 @@ func (o *Operators) linked(ctx context.Context, name string, userID uuid.UUID) (
 	return nil, nil, fmt.Errorf("find who the person is there: %w", storage.ErrNotFound)
 }
 
-// renew exchanges the refresh token of an account. Whoever did it at the same time and was faster has the tokens that are good.
+const (
+	// renewalTakes is for how long somebody may renew tokens, which is longer than a provider is waited for, and everybody else waits for
+	// them. They look every renewalLook.
+	renewalTakes = 6 * time.Second
+	renewalLook  = 50 * time.Millisecond
+)
+
+// renew exchanges the refresh token of an account. One at a time does, at whichever replica: a provider that is shown a refresh token
+// twice may take it for stolen, and end whatever it has given (RFC 9700 §4.14.2).
 func (o *Operators) renew(ctx context.Context, row *storage.UpstreamProvider, account *storage.UpstreamAccount) (*storage.UpstreamAccount, error) {
 	provider, err := upstream.NewProvider(row.ID, row.Name, row.ClientID, row.ClientSecret, row.Settings)
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := o.upstream.Refresh(ctx, provider, secret.Text(account.RefreshToken))
-	if err == nil {
-		var until *time.Time
-		if !tokens.Expires.IsZero() {
-			until = &tokens.Expires
-		}
-		err = o.db.RenewUpstreamTokens(ctx, account, tokens.Access.Reveal(), tokens.Refresh.Reveal(), until)
-		if !errors.Is(err, storage.ErrSpent) {
-			return account, err
-		}
-	}
-	if errors.Is(err, upstream.ErrRefused) || errors.Is(err, storage.ErrSpent) {
-		now, readErr := o.renewed(ctx, account)
-		if now != nil {
-			return now, nil
-		}
-		err = errors.Join(err, readErr)
-	}
-	return nil, err
-}
-
-const (
-	// renewalTakes is for how long somebody who was faster may need until what they got can be read, and renewalLook how often we look.
-	renewalTakes = 2 * time.Second
-	renewalLook  = 100 * time.Millisecond
-)
-
-// renewed waits for the tokens of whoever was faster: a provider may take a refresh token once, and refuse everybody else before the
-// first has written down what they got. Where nobody does, it is nil.
-func (o *Operators) renewed(ctx context.Context, account *storage.UpstreamAccount) (*storage.UpstreamAccount, error) {
-	ctx, cancel := context.WithTimeout(ctx, renewalTakes)
-	defer cancel()
+	patience := time.After(renewalTakes)
 	tick := time.NewTicker(renewalLook)
 	defer tick.Stop()
 	for {
-		now, err := o.db.UpstreamAccountOf(ctx, account.UserID, account.ID)
-		if err != nil {
-			return nil, err
+		err := o.db.ClaimUpstreamRenewal(ctx, account, time.Now().Add(renewalTakes))
+		if err == nil {
+			// Whoever has asked may leave: what the provider gives for a refresh token that is spent then is kept all the same.
+			return o.exchange(context.WithoutCancel(ctx), provider, account)
 		}
-		if !ends(now) {
-			return now, nil
+		if !errors.Is(err, storage.ErrSpent) {
+			return nil, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-patience:
+			return nil, fmt.Errorf("%w: somebody else is waiting for it", upstream.ErrDown)
 		case <-tick.C:
 		}
+		if account, err = o.db.UpstreamAccountOf(ctx, account.UserID, account.ID); err != nil || !ends(account) {
+			return account, err
+		}
 	}
+}
+
+// exchange is renew for whoever may. A refresh token that the provider takes no more is kept no longer.
+func (o *Operators) exchange(ctx context.Context, provider *upstream.Provider, account *storage.UpstreamAccount) (*storage.UpstreamAccount, error) {
+	tokens, err := o.upstream.Refresh(ctx, provider, secret.Text(account.RefreshToken))
+	var kept error
+	switch {
+	case errors.Is(err, upstream.ErrEnded):
+		kept = o.db.RenewUpstreamTokens(ctx, account, account.AccessToken, "", account.ExpiresAt)
+	case err != nil:
+		kept = o.db.GiveUpUpstreamRenewal(ctx, account)
+	default:
+		var until *time.Time
+		if !tokens.Expires.IsZero() {
+			until = &tokens.Expires
+		}
+		kept = o.db.RenewUpstreamTokens(ctx, account, tokens.Access.Reveal(), tokens.Refresh.Reveal(), until)
+	}
+	if errors.Is(kept, storage.ErrSpent) { // the person has signed in there meanwhile, and has brought others
+		return o.db.UpstreamAccountOf(ctx, account.UserID, account.ID)
+	}
+	if err := errors.Join(err, kept); err != nil {
+		return nil, err
+	}
+	return account, nil
 }
 
 // ProviderInformation is a provider as it is shown. Its secret is not to be had again.

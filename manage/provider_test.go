@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -199,6 +200,8 @@ func TestATokenOfAProviderIsRenewedOnDemand(t *testing.T) {
 			UserID: alice.ID, ProviderID: row.ID, Issuer: there.Profile.Issuer, Subject: "1", AccessToken: "old", RefreshToken: there.RefreshToken(), ExpiresAt: &soon,
 		}
 		must(t, o.db.CreateUpstreamAccount(ctx, account))
+		// A refresh token is shown once: a provider that rotates them, as this one does, might take the second time for theft.
+		there.Asked()
 		var all sync.WaitGroup
 		var mu sync.Mutex
 		tokens := map[secret.Text]int{}
@@ -218,23 +221,82 @@ func TestATokenOfAProviderIsRenewedOnDemand(t *testing.T) {
 		if len(tokens) != 1 {
 			t.Errorf("%d tokens are told", len(tokens))
 		}
+		if asked := slices.DeleteFunc(there.Asked(), func(endpoint string) bool { return endpoint != "token" }); len(asked) != 1 {
+			t.Errorf("it was asked %d times", len(asked))
+		}
 		if event := o.last(t, ctx); event.Action != "provider_token.revealed" || event.Target != alice.ID.String() || strings.Contains(text(t, event.Details), "at-") {
 			t.Errorf("%+v", event)
 		}
-		there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, _ *http.Request, _ string) bool {
-			http.Error(w, "out of order", http.StatusBadGateway)
-			return true
-		}})
+		kept := func() *storage.UpstreamAccount {
+			t.Helper()
+			kept, err := o.db.UpstreamAccountOf(ctx, alice.ID, account.ID)
+			must(t, err)
+			return kept
+		}
+		rotated := kept().RefreshToken
+		if rotated == account.RefreshToken || rotated == "" {
+			t.Errorf("the refresh token is %q", rotated)
+		}
+		late := func() {
+			t.Helper()
+			over, read := time.Now().Add(-time.Minute), kept()
+			read.ExpiresAt = &over
+			must(t, o.db.UseUpstreamAccount(ctx, read))
+		}
+		answers := func(status int, body string) {
+			there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, _ *http.Request, endpoint string) bool {
+				if endpoint == "token" {
+					w.Header().Set("Content-Type", "application/json")
+					w.WriteHeader(status)
+					_, _ = io.WriteString(w, body)
+				}
+				return endpoint == "token"
+			}})
+		}
+		answers(http.StatusBadGateway, "out of order")
 		if _, _, err := o.ProviderToken(ctx, "idp", alice.ID); err != nil {
 			t.Errorf("one that is good for long: %v", err)
 		}
-		late := time.Now().Add(-time.Minute)
-		read, err := o.db.UpstreamAccountOf(ctx, alice.ID, account.ID)
-		must(t, err)
-		read.ExpiresAt = &late
-		must(t, o.db.UseUpstreamAccount(ctx, read))
-		if _, _, err := o.ProviderToken(ctx, "idp", alice.ID); !errors.Is(err, upstream.ErrDown) {
-			t.Errorf("%v", err)
+		// What has nothing to do with the refresh token leaves it as it is, and the next may try.
+		late()
+		for _, fault := range []struct {
+			status int
+			body   string
+			want   error
+		}{{http.StatusBadGateway, "out of order", upstream.ErrDown}, {http.StatusUnauthorized, `{"error":"invalid_client"}`, upstream.ErrRefused}, {http.StatusOK, `{}`, upstream.ErrUntrusted}} {
+			answers(fault.status, fault.body)
+			if _, _, err := o.ProviderToken(ctx, "idp", alice.ID); !errors.Is(err, fault.want) || kept().RefreshToken != rotated {
+				t.Errorf("%d %s: %v", fault.status, fault.body, err)
+			}
+		}
+		there.Misbehave(upstreamtest.Faults{})
+		token, _, err := other.ProviderToken(ctx, "idp", alice.ID)
+		if must(t, err); !strings.HasPrefix(token.Reveal(), "at-") || kept().RefreshToken == rotated {
+			t.Errorf("%q", token.Reveal())
+		}
+		// Whoever asked has gone while the provider answers: what it gave is kept.
+		late()
+		leaving, leave := context.WithCancel(ctx)
+		there.Misbehave(upstreamtest.Faults{Token: func(map[string]any) { leave() }})
+		rotated = kept().RefreshToken
+		_, _, err = o.ProviderToken(leaving, "idp", alice.ID)
+		if there.Misbehave(upstreamtest.Faults{}); !errors.Is(err, context.Canceled) || kept().RefreshToken == rotated || kept().RefreshToken == "" {
+			t.Errorf("%v, %+v", err, kept())
+		}
+		// One that is good no more is not shown again, and nobody is given a token that is over.
+		late()
+		answers(http.StatusBadRequest, `{"error":"invalid_grant"}`)
+		for range 2 {
+			if _, _, err := o.ProviderToken(ctx, "idp", alice.ID); !errors.Is(err, upstream.ErrEnded) || kept().RefreshToken != "" {
+				t.Errorf("%v, %+v", err, kept())
+			}
+		}
+		there.Misbehave(upstreamtest.Faults{})
+		again := kept()
+		again.AccessToken, again.RefreshToken, again.ExpiresAt = "at-again", there.RefreshToken(), nil
+		must(t, o.db.UseUpstreamAccount(ctx, again))
+		if token, _, err := o.ProviderToken(ctx, "idp", alice.ID); err != nil || token != "at-again" {
+			t.Errorf("%q, %v", token.Reveal(), err)
 		}
 		bound := by(ctx, manage.Bound{Permissions: []string{permission.UsersWrite}})
 		must(t, o.db.EnsureSystemRoles(ctx))

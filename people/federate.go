@@ -721,9 +721,7 @@ func (f *federation) link(ctx context.Context, user *storage.User) error {
 // before goes on until then.
 func (f *federation) use(ctx context.Context, account *storage.UpstreamAccount) error {
 	account.Label, account.AccessToken, account.ExpiresAt = f.found.Label(), f.tokens.Access.Reveal(), f.expires()
-	if f.tokens.Refresh != "" {
-		account.RefreshToken = f.tokens.Refresh.Reveal()
-	}
+	account.RefreshToken = f.tokens.Refresh.Reveal()
 	return f.people.db.UseUpstreamAccount(ctx, account)
 }
 

@@ -728,6 +728,14 @@ var trespasses = map[string]trespass{
 		a := *f.account
 		return only(db.UseUpstreamAccount(ctx, &a))
 	},
+	"ClaimUpstreamRenewal": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		a := *f.account
+		return only(db.ClaimUpstreamRenewal(ctx, &a, now().Add(minute)))
+	},
+	"GiveUpUpstreamRenewal": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		a := *f.account
+		return 0, db.GiveUpUpstreamRenewal(ctx, &a)
+	},
 	"RenewUpstreamTokens": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		a := *f.account
 		return only(db.RenewUpstreamTokens(ctx, &a, "stolen", "stolen", nil))

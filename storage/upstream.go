@@ -270,7 +270,8 @@ func (db *DB) upstreamAccount(ctx context.Context, condition string, values ...a
 	return &a, nil
 }
 
-// UseUpstreamAccount writes down that a person has signed in with an account: with which tokens, and what they are called there.
+// UseUpstreamAccount writes down that a person has signed in with an account: with which tokens, and what they are called there. Without
+// a refresh token the one that is there goes on: it may be a newer one than whoever signs in has read.
 func (db *DB) UseUpstreamAccount(ctx context.Context, a *UpstreamAccount) error {
 	return db.scoped(ctx, writing, "use upstream account", func(q *query) error {
 		if err := a.seal(q); err != nil {
@@ -278,13 +279,30 @@ func (db *DB) UseUpstreamAccount(ctx context.Context, a *UpstreamAccount) error 
 		}
 		at := q.now
 		a.LastUsedAt = &at
-		return one(ErrNotFound)(q.exec(`UPDATE oauth_accounts SET access_token = $1, refresh_token = $2, expires_at = $3, label = $4, last_used_at = $5
-			WHERE id = $6 AND org_id = $7`, a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, at, a.ID, q.org))
+		return one(ErrNotFound)(q.exec(`UPDATE oauth_accounts SET access_token = $1, refresh_token = coalesce($2, refresh_token), expires_at = $3, label = $4,
+			last_used_at = $5 WHERE id = $6 AND org_id = $7`, a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, at, a.ID, q.org))
 	})
 }
 
-// RenewUpstreamTokens writes the tokens that an account was given for its refresh token. Of several that have used the same one,
-// one succeeds: the tokens of the others, ErrSpent, may be worth nothing by now.
+// ClaimUpstreamRenewal lets whoever is first renew the tokens of an account, until a moment. Everybody else gets ErrSpent, and so does
+// whoever has read another refresh token than the account's.
+func (db *DB) ClaimUpstreamRenewal(ctx context.Context, a *UpstreamAccount, until time.Time) error {
+	return db.scoped(ctx, writing, "claim upstream renewal", func(q *query) error {
+		return q.spend(`UPDATE oauth_accounts SET renewing_until = $1 WHERE id = $2 AND org_id = $3 AND refresh_token = $4
+			AND (renewing_until IS NULL OR renewing_until <= $5)`, until, a.ID, q.org, a.SealedRefresh, q.now)
+	})
+}
+
+// GiveUpUpstreamRenewal lets somebody else try. Where the tokens are others by now there is nothing to give up.
+func (db *DB) GiveUpUpstreamRenewal(ctx context.Context, a *UpstreamAccount) error {
+	return db.scoped(ctx, writing, "give up upstream renewal", func(q *query) error {
+		_, err := q.exec(`UPDATE oauth_accounts SET renewing_until = NULL WHERE id = $1 AND org_id = $2 AND refresh_token = $3`, a.ID, q.org, a.SealedRefresh)
+		return err
+	})
+}
+
+// RenewUpstreamTokens writes the tokens that an account was given for its refresh token, of which none may be left. Of several that have
+// used the same one, one succeeds: the tokens of the others, ErrSpent, may be worth nothing by now.
 func (db *DB) RenewUpstreamTokens(ctx context.Context, a *UpstreamAccount, accessToken, refreshToken string, expires *time.Time) error {
 	return db.scoped(ctx, writing, "renew upstream tokens", func(q *query) error {
 		renewed, before := *a, a.SealedRefresh
@@ -293,7 +311,7 @@ func (db *DB) RenewUpstreamTokens(ctx context.Context, a *UpstreamAccount, acces
 			return err
 		}
 		// What is sealed is never the same twice, so that the text tells which token it was.
-		err := q.spend(`UPDATE oauth_accounts SET access_token = $1, refresh_token = $2, expires_at = $3
+		err := q.spend(`UPDATE oauth_accounts SET access_token = $1, refresh_token = $2, expires_at = $3, renewing_until = NULL
 			WHERE id = $4 AND org_id = $5 AND refresh_token = $6`,
 			renewed.SealedAccess, renewed.SealedRefresh, renewed.ExpiresAt, renewed.ID, q.org, before)
 		if err == nil {

@@ -114,34 +114,74 @@ func TestOfManyWhoRenewTheTokensOfAnAccountOneWins(t *testing.T) {
 		f := newFixture(t, db, ctx, "alice")
 		read, err := db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID)
 		must(t, err)
-		var won atomic.Int64
-		var all sync.WaitGroup
-		ends := now().Add(time.Hour)
-		for range 8 {
-			all.Go(func() {
-				mine := *read
-				switch err := db.RenewUpstreamTokens(ctx, &mine, "at-2", "rt-2", &ends); {
-				case err == nil:
-					won.Add(1)
-				case !isSpent(err):
-					t.Error(err)
-				}
-			})
+		once := func(what string, do func(mine *storage.UpstreamAccount) error) {
+			t.Helper()
+			var won atomic.Int64
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					mine := *read
+					switch err := do(&mine); {
+					case err == nil:
+						won.Add(1)
+					case !isSpent(err):
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			if won.Load() != 1 {
+				t.Errorf("%s: %d have won", what, won.Load())
+			}
 		}
-		all.Wait()
+		claim := func(until time.Time) func(*storage.UpstreamAccount) error {
+			return func(mine *storage.UpstreamAccount) error { return db.ClaimUpstreamRenewal(ctx, mine, until) }
+		}
+		once("claimed", claim(now().Add(minute)))
+		if err := db.ClaimUpstreamRenewal(ctx, read, now().Add(minute)); !isSpent(err) {
+			t.Errorf("claimed once more: %v", err)
+		}
+		must(t, db.GiveUpUpstreamRenewal(ctx, read))
+		must(t, db.ClaimUpstreamRenewal(ctx, read, now().Add(-time.Second)))
+		once("claimed when the other has taken too long", claim(now().Add(minute)))
+		ends := now().Add(time.Hour)
+		once("renewed", func(mine *storage.UpstreamAccount) error {
+			return db.RenewUpstreamTokens(ctx, mine, "at-2", "rt-2", &ends)
+		})
 		after, err := db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID)
 		must(t, err)
-		if won.Load() != 1 || after.AccessToken != "at-2" || after.RefreshToken != "rt-2" || after.ExpiresAt == nil {
-			t.Errorf("%d have won: %+v", won.Load(), after)
+		if after.AccessToken != "at-2" || after.RefreshToken != "rt-2" || after.ExpiresAt == nil {
+			t.Errorf("%+v", after)
 		}
-		// Whoever signs in again brings tokens of their own, and those that are being renewed are no longer the account's.
-		after.AccessToken, after.RefreshToken, after.ExpiresAt = "at-3", "", nil
+		if err := db.ClaimUpstreamRenewal(ctx, read, now().Add(minute)); !isSpent(err) {
+			t.Errorf("by one that was read before: %v", err)
+		}
 		late := *after
+		must(t, db.ClaimUpstreamRenewal(ctx, &late, now().Add(minute))) // the claim has ended with what it was for
+
+		// Whoever signs in meanwhile, and is given no refresh token, does not undo what is renewed.
+		without := *after
+		without.AccessToken, without.RefreshToken, without.ExpiresAt = "at-3", "", nil
+		must(t, db.UseUpstreamAccount(ctx, &without))
+		must(t, db.RenewUpstreamTokens(ctx, &late, "at-4", "rt-4", nil))
+		without.AccessToken, without.RefreshToken = "at-5", ""
+		must(t, db.UseUpstreamAccount(ctx, &without))
+		if after, err = db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID); err != nil || after.AccessToken != "at-5" || after.RefreshToken != "rt-4" || after.LastUsedAt == nil {
+			t.Errorf("%+v, %v", after, err)
+		}
+		// Whoever is given one has brought tokens of their own, and those that are being renewed are no longer the account's.
+		late = *after
+		after.AccessToken, after.RefreshToken = "at-6", "rt-6"
 		must(t, db.UseUpstreamAccount(ctx, after))
-		if err := db.RenewUpstreamTokens(ctx, &late, "at-4", "rt-4", nil); !isSpent(err) {
+		must(t, db.GiveUpUpstreamRenewal(ctx, &late))
+		if err := db.RenewUpstreamTokens(ctx, &late, "at-7", "rt-7", nil); !isSpent(err) {
 			t.Errorf("renewed after all: %v", err)
 		}
-		if after, err = db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID); err != nil || after.AccessToken != "at-3" || after.RefreshToken != "" || after.LastUsedAt == nil {
+		// And one that is worth nothing any more is gone.
+		after, err = db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID)
+		must(t, err)
+		must(t, db.RenewUpstreamTokens(ctx, after, after.AccessToken, "", after.ExpiresAt))
+		if after, err = db.UpstreamAccountOf(ctx, f.user.ID, f.account.ID); err != nil || after.AccessToken != "at-6" || after.RefreshToken != "" {
 			t.Errorf("%+v, %v", after, err)
 		}
 	})

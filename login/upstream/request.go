@@ -299,12 +299,20 @@ func (u *Upstream) Refresh(ctx context.Context, provider *Provider, refreshToken
 		source := p.config(m, "", clientSecret).TokenSource(asking, &oauth2.Token{RefreshToken: refreshToken.Reveal()})
 		answer, err := source.Token()
 		if err != nil {
-			return heard.fault(err)
+			return ended(err, heard.fault(err))
 		}
 		tokens, err = tokensOf(answer)
 		return err
 	})
 	return tokens, err
+}
+
+// ended is a fault that says whether the refresh token was what was wrong (RFC 6749 §5.2, and GitHub's own).
+func ended(err, fault error) error {
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); ok && slices.Contains([]string{"invalid_grant", "bad_refresh_token"}, answer.ErrorCode) {
+		return fmt.Errorf("%w: %w", ErrEnded, fault)
+	}
+	return fault
 }
 
 // proven adds to an address what shows that an access token is used by whom it was given to

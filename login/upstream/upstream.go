@@ -19,6 +19,8 @@ var (
 	ErrDown = errors.New("the provider does not answer")
 	// ErrRefused: the provider does not vouch for the sign-in.
 	ErrRefused = errors.New("the provider has refused")
+	// ErrEnded, which is an ErrRefused: what the provider has given is good no more, and it gives nothing until its person is there again.
+	ErrEnded = errors.New("the person has to sign in there again")
 	// ErrUntrusted: the provider has answered what cannot be believed.
 	ErrUntrusted = errors.New("what the provider answers cannot be believed")
 )

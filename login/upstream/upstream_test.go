@@ -562,8 +562,12 @@ func TestTokensAreRefreshed(t *testing.T) {
 	if err != nil || renewed.Access == tokens.Access || renewed.Refresh == "" || renewed.Expires.IsZero() {
 		t.Fatalf("%+v, %v", renewed, err)
 	}
-	if _, err := u.Refresh(t.Context(), p, tokens.Refresh); !errors.Is(err, ErrRefused) {
+	if _, err := u.Refresh(t.Context(), p, tokens.Refresh); !errors.Is(err, ErrRefused) || !errors.Is(err, ErrEnded) {
 		t.Errorf("a spent one: %v", err)
+	}
+	p.ClientID = "another"
+	if _, err := u.Refresh(t.Context(), p, renewed.Refresh); !errors.Is(err, ErrRefused) || errors.Is(err, ErrEnded) {
+		t.Errorf("by another client: %v", err)
 	}
 }
 
