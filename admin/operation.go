@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -114,7 +115,7 @@ func register[I, O any](a *API, o operation, handler func(ctx context.Context, i
 	}
 	if o.method == http.MethodPost {
 		op.Parameters = append(op.Parameters, &huma.Param{
-			Name: keyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+			Name: keyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxKey), Pattern: "^[!-~]+$"},
 			Description: "A word of the caller's choice. A request that comes again under it is answered as it was the first time, for a day, " +
 				"and not carried out again.",
 		})
@@ -129,5 +130,37 @@ func register[I, O any](a *API, o operation, handler func(ctx context.Context, i
 	// huma adds what it answers by itself, which is told otherwise here.
 	if !slices.Contains(op.Errors, http.StatusUnprocessableEntity) {
 		delete(op.Responses, strconv.Itoa(http.StatusUnprocessableEntity))
+	}
+	o.describeHeaders(op.Responses)
+}
+
+// describeHeaders says which headers answers have that no type of theirs tells of.
+func (o *operation) describeHeaders(answers map[string]*huma.Response) {
+	describe := func(status int, name, description string) {
+		answer := answers[strconv.Itoa(status)]
+		if answer == nil {
+			return
+		}
+		if answer.Headers == nil {
+			answer.Headers = map[string]*huma.Header{}
+		}
+		answer.Headers[name] = &huma.Header{Description: description, Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden} {
+		describe(status, "WWW-Authenticate", "What the token lacks (RFC 6750 §3), where that is the matter.")
+	}
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		describe(status, "Retry-After", "In how many seconds it may be tried again.")
+	}
+	describe(http.StatusNotModified, "ETag", "")
+	switch o.method {
+	case http.MethodPost:
+		describe(http.StatusConflict, "Retry-After", "In how many seconds it may be tried again, where it is being carried out.")
+		describe(http.StatusUnsupportedMediaType, "Accept", "The types of body that it takes.")
+		describe(cmp.Or(o.status, http.StatusOK), "Idempotency-Replayed", "That it is true says that this is the answer of before, and nothing was carried out.")
+	case http.MethodPatch:
+		describe(http.StatusUnsupportedMediaType, "Accept-Patch", "The types of body that it takes (RFC 5789 §3.1).")
+	default:
+		describe(http.StatusUnsupportedMediaType, "Accept", "The types of body that it takes.")
 	}
 }

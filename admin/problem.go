@@ -168,7 +168,7 @@ func offenceOf(detail *huma.ErrorDetail) Offence {
 	case message == "unexpected property":
 		return Offence{Pointer: pointer, Detail: "It is not known, or not to be set."}
 	}
-	return Offence{Pointer: pointer, Detail: sentence(message)}
+	return Offence{Pointer: pointer, Detail: sentence(strings.ReplaceAll(message, "<nil>", "null"))}
 }
 
 var index = regexp.MustCompile(`\[(\d+)\]`)

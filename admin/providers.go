@@ -151,6 +151,11 @@ type ProviderTest struct {
 	Findings []upstream.Finding `json:"findings"`
 }
 
+// Unlinked is how many people were linked to a provider that was deleted.
+type Unlinked struct {
+	Accounts int64 `json:"accounts"`
+}
+
 // LinkedAccount is who a person is at a provider, as it is answered.
 type LinkedAccount struct {
 	ID       string `json:"id" format:"uuid"`
@@ -247,8 +252,10 @@ func (a *API) mountProviders() {
 	patchSchema := optional(schemas, newProviderSchema(schemas))
 	patchSchema.Nullable = false
 	delete(patchSchema.Properties, memberName)
-	for _, never := range []string{memberClient, "preset"} {
-		patchSchema.Properties[never].Nullable = false
+	for _, always := range []string{memberClient, "preset"} {
+		member := patchSchema.Properties[always]
+		member.Nullable = false
+		member.Enum = slices.DeleteFunc(member.Enum, func(word any) bool { return word == nil })
 	}
 	patchSchema.PrecomputeMessages()
 	register(a, operation{
@@ -283,9 +290,10 @@ func (a *API) mountProviders() {
 		id: "delete-provider", method: http.MethodDelete, path: providerPath, summary: "Delete an upstream provider",
 		description: "Nobody is known to come from there any more: whoever signed in there alone can have a link for a new password sent to them.",
 		permission:  permission.ProvidersWrite,
-	}, func(ctx context.Context, in *deleteIn) (*nothing, error) {
-		return nil, a.ifProvider(ctx, in.Changing, in.Provider, func(ctx context.Context) error {
-			_, err := a.operators.DeleteProvider(ctx, in.Provider)
+	}, func(ctx context.Context, in *deleteIn) (*struct{ Body Unlinked }, error) {
+		out := new(struct{ Body Unlinked })
+		return out, a.ifProvider(ctx, in.Changing, in.Provider, func(ctx context.Context) (err error) {
+			out.Body.Accounts, err = a.operators.DeleteProvider(ctx, in.Provider)
 			return err
 		})
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -35,6 +36,9 @@ func optional(schemas huma.Registry, s *huma.Schema) *huma.Schema {
 	}
 	loose := *s
 	loose.Required, loose.Nullable = nil, true
+	if len(s.Enum) > 0 { // null is none of the words, but where it is said (JSON Schema Validation §6.1.2)
+		loose.Enum = append(slices.Clone(s.Enum), nil)
+	}
 	loose.Properties = make(map[string]*huma.Schema, len(s.Properties))
 	for name, member := range s.Properties {
 		loose.Properties[name] = optional(schemas, member)
