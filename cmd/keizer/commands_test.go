@@ -125,6 +125,13 @@ func TestAPersonIsMadeWithAPasswordFromStandardInput(t *testing.T) {
 		if users := s.array("user", "list", "--org", "acme"); len(users) != 0 {
 			t.Errorf("acme sees %v", users)
 		}
+
+		s.refused(exitUsage, "contradict one another", "user", "create", "--email", "none@example.com", "--without-password", "--password-stdin")
+		none := s.object("user", "create", "--email", "none@example.com", "--without-password")
+		house := s.house()
+		if row, err := house.DB.UserByLogin(in(t, house, "default"), "none@example.com"); err != nil || row.ID.String() != none["id"] || row.PasswordHash != password.None {
+			t.Errorf("%v: %+v, %v", none, row, err)
+		}
 	})
 }
 

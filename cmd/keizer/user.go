@@ -70,21 +70,30 @@ func (p *program) userCreate() *cobra.Command {
 	var wanted manage.NewUser
 	cmd := passwordFlag(&cobra.Command{
 		Use: "create", Short: "Make a person who can sign in", Args: takes(), Annotations: eitherWay,
-		Long: "Make a person who can sign in. The password is asked for at the terminal, or read from standard input with --password-stdin.",
+		Long: "Make a person who can sign in. The password is asked for at the terminal, or read from standard input with --password-stdin. Who is made\n" +
+			"--without-password gets in by a provider that vouches for their address, or chooses one by a letter that they ask for.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if wanted.Email == "" {
 				return usage("--email is needed")
 			}
-			password, err := p.readPassword(cmd)
-			if err != nil {
-				return err
+			if wanted.Passwordless && cmd.Flags().Changed("password-stdin") {
+				return usage("--without-password and --password-stdin contradict one another")
 			}
-			wanted.Password = password
+			if !wanted.Passwordless {
+				password, err := p.readPassword(cmd)
+				if err != nil {
+					return err
+				}
+				wanted.Password = password
+			}
 			if p.there() {
 				return p.through(cmd, func(ctx context.Context, r *remote) error {
 					made := map[string]any{
-						"email": wanted.Email, "username": wanted.Username, "full_name": wanted.FullName, "password": wanted.Password.Reveal(),
-						"is_verified": wanted.Verified, "roles": append([]string{}, wanted.Roles...),
+						"email": wanted.Email, "username": wanted.Username, "full_name": wanted.FullName, "is_verified": wanted.Verified,
+						"roles": append([]string{}, wanted.Roles...),
+					}
+					if !wanted.Passwordless {
+						made["password"] = wanted.Password.Reveal()
 					}
 					var shown person
 					if err := r.post(ctx, made, &shown, r.in("users")...); err != nil {
@@ -107,6 +116,7 @@ func (p *program) userCreate() *cobra.Command {
 	flags.StringVar(&wanted.Email, "email", "", "e-mail address")
 	flags.StringVar(&wanted.FullName, "name", "", "full name")
 	flags.BoolVar(&wanted.Verified, "verified", false, "the e-mail address is known to be theirs")
+	flags.BoolVar(&wanted.Passwordless, "without-password", false, "they have no password")
 	flags.StringArrayVar(&wanted.Roles, "role", nil, "role, such as member or owner (which may be called operator); may be repeated")
 	return cmd
 }
