@@ -32,7 +32,7 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 
-	journey := installJourney(ctx, t)
+	journey := installJourney(ctx, t, "openid-client")
 	program := buildKeizer(ctx, t)
 	dir := t.TempDir()
 	base := startKeizer(ctx, t, program, dir)
@@ -83,17 +83,17 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 	}
 }
 
-// installJourney lays the client out in a folder of its own, so that nothing is left in the source tree.
-func installJourney(ctx context.Context, t *testing.T) string {
+// installJourney lays a library of npm's and what uses it out in a folder of its own, so that nothing is left in the source tree.
+func installJourney(ctx context.Context, t *testing.T, library string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "openid-client"))); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", library))); err != nil {
 		t.Fatal(err)
 	}
 	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	npm.Dir = dir
 	if out, err := npm.CombinedOutput(); err != nil {
-		servertest.Lacks(t, "node", "npm could not install openid-client: "+err.Error()+"\n"+string(out))
+		servertest.Lacks(t, "node", "npm could not install "+library+": "+err.Error()+"\n"+string(out))
 	}
 	return dir
 }
