@@ -48,6 +48,7 @@ func (a *API) mountAudit() {
 		Target string    `query:"target" maxLength:"300" doc:"Only what was done to this."`
 		Since  time.Time `query:"since" doc:"Only what was done then or later (RFC 3339)."`
 		Until  time.Time `query:"until" doc:"Only what was done before (RFC 3339)."`
+		After  int64     `query:"after" minimum:"1" doc:"Only what comes after this number of the chain, in the order that is asked for."`
 	}
 	type listIn struct {
 		InOrg
@@ -62,6 +63,9 @@ func (a *API) mountAudit() {
 		bound := []any{"audit", in.Sort, in.Filter}
 		f := storage.AuditFilter{
 			Actor: in.Actor, Action: in.Action, Target: in.Target, Since: in.Since, Until: in.Until, OldestFirst: in.Sort == "sequence", Limit: in.Limit + 1,
+		}
+		if in.After > 0 {
+			f.After = &storage.AuditEvent{Sequence: in.After}
 		}
 		var after auditPlace
 		there, err := in.read(ctx, a, bound, &after)

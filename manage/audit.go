@@ -78,50 +78,78 @@ const auditPage = 1000
 // ExportAudit writes the events of the organization that a filter lets through, the oldest first, one JSON object a line, and returns
 // how many there were. If it lets through all, the chain stands before them, by which VerifyAuditFile verifies them.
 func (o *Operators) ExportAudit(ctx context.Context, w io.Writer, filter storage.AuditFilter) (n int, err error) {
+	for from := (*AuditPlace)(nil); ; {
+		written, next, err := o.ExportAuditPart(ctx, w, filter, from, auditPage)
+		n += written
+		if err != nil || next == nil {
+			return n, err
+		}
+		from = next
+	}
+}
+
+// AuditPlace is where an export that is taken in parts goes on.
+type AuditPlace struct {
+	// The last event that was written.
+	Sequence  int64     `json:"sequence"`
+	CreatedAt time.Time `json:"created_at"`
+	ID        uuid.UUID `json:"id"`
+	// Whole says that nothing is left out, and End where the chain ended when the export began.
+	Whole bool  `json:"whole"`
+	End   int64 `json:"end"`
+}
+
+// ExportAuditPart writes a part of what ExportAudit writes: as many events at the most, from the beginning if from is nil. It returns
+// where the next part begins, nil when nothing is left.
+func (o *Operators) ExportAuditPart(
+	ctx context.Context, w io.Writer, filter storage.AuditFilter, from *AuditPlace, most int,
+) (n int, next *AuditPlace, err error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	out := bufio.NewWriter(w)
 	write := auditWriter(out)
-	whole := filter == storage.AuditFilter{}
-	var last int64
-	if whole {
-		switch chain, err := o.db.AuditChain(ctx); {
-		case errors.Is(err, storage.ErrNotFound):
-			whole = false // there is nothing yet, or nothing that is chained
-		case err != nil:
-			return 0, fmt.Errorf("export audit: %w", err)
-		default:
-			last = chain.Last.Sequence
-			if err := write(auditHead{&auditChainLine{
-				OrgID: chain.Last.OrgID, Organization: org.Slug, Sequence: last, MAC: chain.Last.MAC, ExportedAt: chain.Last.CreatedAt.UTC(),
-				Signature: chain.Signature, SealedKey: chain.SealedKey, Unchained: chain.Unchained, BeganAt: chain.BeganAt,
-			}}); err != nil {
-				return 0, err
+	if from == nil {
+		from = &AuditPlace{Whole: filter == storage.AuditFilter{}}
+		if from.Whole {
+			switch chain, err := o.db.AuditChain(ctx); {
+			case errors.Is(err, storage.ErrNotFound):
+				from.Whole = false // there is nothing yet, or nothing that is chained
+			case err != nil:
+				return 0, nil, fmt.Errorf("export audit: %w", err)
+			default:
+				from.End = chain.Last.Sequence
+				if err := write(auditHead{&auditChainLine{
+					OrgID: chain.Last.OrgID, Organization: org.Slug, Sequence: from.End, MAC: chain.Last.MAC, ExportedAt: chain.Last.CreatedAt.UTC(),
+					Signature: chain.Signature, SealedKey: chain.SealedKey, Unchained: chain.Unchained, BeganAt: chain.BeganAt,
+				}}); err != nil {
+					return 0, nil, err
+				}
 			}
 		}
+	} else {
+		filter.After = &storage.AuditEvent{Sequence: from.Sequence, CreatedAt: from.CreatedAt, ID: from.ID}
 	}
-	filter.OldestFirst, filter.Limit = true, auditPage
-	for {
-		events, err := o.db.ListAudit(ctx, filter)
-		if err != nil {
-			return n, fmt.Errorf("export audit: %w", err)
-		}
-		for i := range events {
-			if whole && events[i].Sequence > last { // appended since
-				return n, out.Flush()
-			}
-			if err := write(AuditLineOf(&events[i], org.Slug)); err != nil {
-				return n, fmt.Errorf("export audit: %w", err)
-			}
-			n++
-		}
-		if len(events) < auditPage {
-			return n, out.Flush()
-		}
-		filter.After = &events[len(events)-1]
+	filter.OldestFirst, filter.Limit = true, most
+	events, err := o.db.ListAudit(ctx, filter)
+	if err != nil {
+		return 0, nil, fmt.Errorf("export audit: %w", err)
 	}
+	for i := range events {
+		if from.Whole && events[i].Sequence > from.End { // appended since
+			return n, nil, out.Flush()
+		}
+		if err := write(AuditLineOf(&events[i], org.Slug)); err != nil {
+			return n, nil, fmt.Errorf("export audit: %w", err)
+		}
+		n++
+	}
+	if len(events) == most {
+		last := &events[most-1]
+		next = &AuditPlace{last.Sequence, last.CreatedAt, last.ID, from.Whole, from.End}
+	}
+	return n, next, out.Flush()
 }
 
 func auditWriter(w io.Writer) func(value any) error {

@@ -99,7 +99,8 @@ var bodies = map[string]string{
 	"create-organization": `{"slug":"new-%s"}`, "update-organization": `{"name":"Stolen"}`, "update-settings": `{"mail":{"from_name":"Stolen"}}`,
 	"set-logo": tinyPNG, "add-host": `{"host":"stolen-%s.example"}`, "verify-host": `{"proof":"https"}`, "set-issuer": `{}`,
 	"create-user": `{"email":"new-%s@example.com","password":"correct horse battery staple"}`, "update-user": `{"full_name":"Stolen"}`,
-	"set-user-password": `{"password":"correct horse battery stolen"}`,
+	"set-user-password": `{"password":"correct horse battery stolen"}`, "import-users": `{"people":[{"email":"imported-%s@example.com","name":"Stolen"}]}`,
+	"introspect-token": `{"token":"stolen"}`, "revoke-token": `{"token":"stolen"}`,
 	"create-role":       `{"name":"new-%s"}`, "update-role": `{"description":"Stolen"}`,
 	"create-permission": `{"resource":"new-%s","action":"read"}`, "update-permission": `{"description":"Stolen"}`,
 	"create-api": `{"identifier":"https://new-%s.example","name":"New"}`, "update-api": `{"name":"Stolen"}`,
@@ -793,6 +794,9 @@ func TestNobodyGivesAwayMoreThanTheyHoldOverTheAPI(t *testing.T) {
 			{"POST", "/providers", `{"name":"x","preset":"google","client_id":"x","client_secret":"x","roles":{"claim":"groups","map":{"all":["heir"]}}}`},
 			{"PATCH", "/providers/idp", `{"roles":{"claim":"groups","map":{"all":["heir"]}}}`}, {"PATCH", "/providers/idp", `{"client_id":"mine"}`},
 			{"DELETE", chief + "/linked-accounts/" + account.ID.String(), ""},
+			{"GET", "/users/export?hashes=true", ""}, {"POST", chief + "/provider-tokens/idp", ""},
+			{"POST", "/users/import", `{"people":[{"email":"z@example.com","roles":["owner"]}]}`},
+			{"POST", "/users/import", `{"people":[{"email":"` + owner.Email + `","active":false}],"on_conflict":"update"}`},
 			{"POST", strong + "/secret", ""}, {"PATCH", strong, `{"token_endpoint_auth_method":"none"}`}, {"DELETE", strong, ""},
 		} {
 			var body any

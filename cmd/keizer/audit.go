@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -62,6 +64,107 @@ func (p *program) inAudit(cmd *cobra.Command, do func(context.Context, *server.H
 		org := &tenant.Org{ID: row.ID, Slug: row.FormerSlug(), Name: row.Name}
 		return do(tenant.With(ctx, org), house, org)
 	})
+}
+
+// overAudit does something with the audit of an organization through a server.
+func (p *program) overAudit(cmd *cobra.Command, do func(context.Context, *remote) error) error {
+	if deleted, err := cmd.Flags().GetBool("deleted"); err != nil || deleted {
+		return usage("the audit of an organization that was deleted is read on the database itself: --deleted and --server (or KEIZER_SERVER) contradict one another")
+	}
+	return p.through(cmd, do)
+}
+
+// auditQuery is a filter as the API takes it.
+func auditQuery(filter storage.AuditFilter) url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{"actor": filter.Actor, "action": filter.Action, "target": filter.Target} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": filter.Since, "until": filter.Until} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	return query
+}
+
+// events are those that a query finds at the server.
+func (r *remote) events(ctx context.Context, query url.Values) func() ([]auditEvent, error) {
+	return pages(ctx, r, query, func(e *auditEvent) { e.Organization = r.org.Slug }, r.in("audit-events")...)
+}
+
+// lastEvents returns the newest events, the oldest of them first.
+func (r *remote) lastEvents(ctx context.Context, query url.Values, n int) (events []auditEvent, err error) {
+	query = cloned(query)
+	query.Set("limit", strconv.Itoa(max(1, min(n, remotePage))))
+	for next := r.events(ctx, query); len(events) < n; {
+		page, err := next()
+		if err != nil {
+			return nil, err
+		}
+		if len(page) == 0 {
+			break
+		}
+		events = append(events, page...)
+	}
+	events = events[:min(n, len(events))]
+	slices.Reverse(events)
+	return events, nil
+}
+
+// followAudit shows events, and those that come after them.
+func (r *remote) followAudit(ctx context.Context, query url.Values, last []auditEvent) error {
+	seen := last
+	if len(seen) == 0 { // then what comes after whatever there is
+		var err error
+		if seen, err = r.lastEvents(ctx, nil, 1); err != nil {
+			return err
+		}
+	}
+	query = cloned(query)
+	query.Set("sort", "sequence")
+	after := func(events []auditEvent) {
+		if n := len(events); n > 0 {
+			query.Set("after", strconv.FormatInt(max(1, events[n-1].Sequence), 10))
+		}
+	}
+	after(seen)
+	return r.p.showEvents(true, func() ([]auditEvent, error) {
+		if page := last; len(page) > 0 {
+			last = nil
+			return page, nil
+		}
+		for {
+			page, err := r.events(ctx, query)()
+			if err != nil || len(page) > 0 {
+				after(page)
+				return page, err
+			}
+			if err := sleep(ctx, followEvery); err != nil {
+				return nil, err
+			}
+		}
+	})
+}
+
+// showEvents shows events: as they come, each a line of JSON; else as any list.
+func (p *program) showEvents(coming bool, next func() ([]auditEvent, error)) error {
+	if !coming || p.output != "json" {
+		return list(p, []string{"NUMBER", "TIME", "ACTOR", "ACTION", "TARGET", "ADDRESS", "DETAILS"}, next)
+	}
+	for {
+		page, err := next()
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for i := range page {
+			if err := p.json(page[i]); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // deletedOrganization is the one that --org names.
@@ -146,7 +249,7 @@ func (p *program) auditTail() *cobra.Command {
 	lines := 20
 	follow := false
 	cmd := &cobra.Command{
-		Use: "tail", Short: "Show the last events", Args: takes(),
+		Use: "tail", Short: "Show the last events", Args: takes(), Annotations: eitherWay,
 		Long: "Show the last events, the newest at the end. With --follow it goes on with those that come, until it is interrupted; in JSON each is a line then.",
 	}
 	filterOf := auditFilter(cmd)
@@ -158,23 +261,28 @@ func (p *program) auditTail() *cobra.Command {
 		if lines < 0 || lines > 1000 {
 			return usage("--lines must be between 0 and 1000")
 		}
+		if p.there() {
+			return p.overAudit(cmd, func(ctx context.Context, r *remote) error {
+				query := auditQuery(filter)
+				last, err := r.lastEvents(ctx, query, lines)
+				if err != nil {
+					return err
+				}
+				if !follow {
+					return p.showEvents(false, once(last))
+				}
+				return unlessInterrupted(r.followAudit(ctx, query, last))
+			})
+		}
 		return p.inAudit(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 			last, err := lastEvents(ctx, house.DB, filter, lines)
 			if err != nil {
 				return err
 			}
 			if follow {
-				err := p.followAudit(ctx, house.DB, org, filter, last)
-				if errors.Is(err, context.Canceled) {
-					return nil // that is how it ends
-				}
-				return err
+				return unlessInterrupted(p.followAudit(ctx, house.DB, org, filter, last))
 			}
-			return p.listAudit(org, func() ([]storage.AuditEvent, error) {
-				page := last
-				last = nil
-				return page, nil
-			})
+			return p.showEvents(false, once(eventsOf(org, last)))
 		})
 	}
 	cmd.Flags().IntVarP(&lines, "lines", "n", lines, "how many events")
@@ -193,15 +301,20 @@ func lastEvents(ctx context.Context, db *storage.DB, filter storage.AuditFilter,
 	return events, err
 }
 
-func (p *program) listAudit(org *tenant.Org, next func() ([]storage.AuditEvent, error)) error {
-	return list(p, []string{"NUMBER", "TIME", "ACTOR", "ACTION", "TARGET", "ADDRESS", "DETAILS"}, func() ([]auditEvent, error) {
-		events, err := next()
-		shown := make([]auditEvent, len(events))
-		for i := range events {
-			shown[i] = auditEvent{manage.AuditLineOf(&events[i], org.Slug)}
-		}
-		return shown, err
-	})
+// unlessInterrupted is an error, unless it is how following ends.
+func unlessInterrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func eventsOf(org *tenant.Org, events []storage.AuditEvent) []auditEvent {
+	shown := make([]auditEvent, len(events))
+	for i := range events {
+		shown[i] = auditEvent{manage.AuditLineOf(&events[i], org.Slug)}
+	}
+	return shown
 }
 
 // followAudit shows events, and those that come after them: in the order of their numbers, in which they come to light, so none is
@@ -218,10 +331,10 @@ func (p *program) followAudit(ctx context.Context, db *storage.DB, org *tenant.O
 		filter.After = &seen[len(seen)-1]
 	}
 	filter.OldestFirst, filter.Limit = true, pageSize
-	next := func() ([]storage.AuditEvent, error) {
+	return p.showEvents(true, func() ([]auditEvent, error) {
 		if page := last; len(page) > 0 {
 			last = nil
-			return page, nil
+			return eventsOf(org, page), nil
 		}
 		for {
 			page, err := db.ListAudit(ctx, filter)
@@ -230,34 +343,18 @@ func (p *program) followAudit(ctx context.Context, db *storage.DB, org *tenant.O
 			}
 			if len(page) > 0 {
 				filter.After = &page[len(page)-1]
-				return page, nil
+				return eventsOf(org, page), nil
 			}
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(followEvery):
+			if err := sleep(ctx, followEvery); err != nil {
+				return nil, err
 			}
 		}
-	}
-	if p.output != "json" {
-		return p.listAudit(org, next)
-	}
-	for {
-		page, err := next()
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for i := range page {
-			if err := p.json(manage.AuditLineOf(&page[i], org.Slug)); err != nil {
-				return err
-			}
-		}
-	}
+	})
 }
 
 func (p *program) auditExport() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write events to standard output, one JSON object a line", Args: takes(),
+		Use: "export", Short: "Write events to standard output, one JSON object a line", Args: takes(), Annotations: eitherWay,
 		Long: "Write the events of an organization to standard output, the oldest first, one JSON object a line.\n\n" +
 			"If none is left out, the chain stands in the first line: `keizer audit verify --file` verifies them by it, with the master key and without the database.",
 	}
@@ -266,6 +363,21 @@ func (p *program) auditExport() *cobra.Command {
 		filter, err := filterOf()
 		if err != nil {
 			return err
+		}
+		if p.there() {
+			return p.overAudit(cmd, func(ctx context.Context, r *remote) error {
+				for next := pages[string](ctx, r, auditQuery(filter), nil, r.in("audit-lines")...); ; {
+					lines, err := next()
+					if err != nil || len(lines) == 0 {
+						return err
+					}
+					for _, line := range lines {
+						if _, err := fmt.Fprintln(p.stdout, line); err != nil {
+							return failed(fmt.Errorf("export audit: %w", err))
+						}
+					}
+				}
+			})
 		}
 		return p.inAudit(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
 			_, err := house.Operators.ExportAudit(ctx, p.stdout, filter)
@@ -333,7 +445,7 @@ func (p *program) auditVerify() *cobra.Command {
 	var all bool
 	var how storage.AuditVerification
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Look whether the audit is as it was written", Args: takes(),
+		Use: "verify", Short: "Look whether the audit is as it was written", Args: takes(), Annotations: eitherWay,
 		Long: "Look whether the audit of an organization, or of all with --all, is as it was written: event by event, to the end of the chain. The exit code is 1\n" +
 			"when it is not.\n\n" +
 			"An audit that was set back as a whole to what it was at some time shows against a checkpoint from later only: give one that stands in the log of the\n" +
@@ -349,6 +461,21 @@ func (p *program) auditVerify() *cobra.Command {
 				return usage("--since-checkpoint needs --checkpoint")
 			case all && (how.Kept != nil || file != ""), file != "" && how.Kept != nil:
 				return usage("--all, --file and --checkpoint are about different things: give one of them")
+			case p.there() && (all || file != ""):
+				return usage("--all and --file take the master key, and --server (or KEIZER_SERVER) says to work without it")
+			case p.there():
+				return p.overAudit(cmd, func(ctx context.Context, r *remote) error {
+					query := url.Values{}
+					if how.Kept != nil {
+						query.Set("checkpoint", checkpoint)
+						query.Set("since_checkpoint", strconv.FormatBool(how.SinceKept))
+					}
+					v := verifiedAudit{Organization: r.org.Slug}
+					if _, err := r.do(ctx, call{method: http.MethodGet, path: r.in("audit-verification"), query: query}, &v); err != nil {
+						return err
+					}
+					return p.showVerified(v)
+				})
 			case file != "":
 				return p.verifyAuditFile(cmd, file)
 			case all:
@@ -359,7 +486,7 @@ func (p *program) auditVerify() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return p.showVerified(org.Slug, report)
+				return p.showVerified(verifiedAuditOf(org.Slug, report))
 			})
 		},
 	}
@@ -371,8 +498,7 @@ func (p *program) auditVerify() *cobra.Command {
 	return cmd
 }
 
-func (p *program) showVerified(slug string, report *storage.AuditReport) error {
-	v := verifiedAuditOf(slug, report)
+func (p *program) showVerified(v verifiedAudit) error {
 	err := p.show(v, field{"organization", v.Organization}, field{"as it was written", yes(v.OK)}, field{"events", strconv.FormatInt(v.Events, 10)},
 		field{"outside of the chain", outside(v.Unchained)}, field{"began", date(v.BeganAt)}, field{"checkpoint", v.Checkpoint})
 	return errors.Join(p.told(v), err)
@@ -405,7 +531,7 @@ func (p *program) verifyAuditFile(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return failed(fmt.Errorf("verify %s: %w", name, err))
 	}
-	return p.showVerified(slug, report)
+	return p.showVerified(verifiedAuditOf(slug, report))
 }
 
 func (p *program) verifyEveryAudit(cmd *cobra.Command) error {

@@ -42,6 +42,21 @@ func (s providerShown) MarshalJSON() ([]byte, error) {
 	return json.Marshal(members)
 }
 
+// UnmarshalJSON reads what the management API answers.
+func (s *providerShown) UnmarshalJSON(text []byte) error {
+	type own manage.ProviderInformation
+	if err := json.Unmarshal(text, (*own)(&s.ProviderInformation)); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &s.Settings); err != nil {
+		return err
+	}
+	for _, name := range []string{"id", "name", "client_id", "callback_uri", "created_at", "updated_at", "organization"} {
+		delete(s.Settings, name)
+	}
+	return nil
+}
+
 func (s providerShown) said(name string) string {
 	switch value := s.Settings[name].(type) {
 	case nil:
@@ -181,10 +196,22 @@ func (p *program) providerCreate() *cobra.Command {
 	var flags providerFlags
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Set up a provider at which people sign in; its name stands in the address that is registered there", Args: takes("NAME"),
+		Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := flags.patch(cmd, p)
 			if err != nil {
 				return err
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					body := providerBody(patch)
+					body["name"] = args[0]
+					shown := providerShown{organization: r.org.Slug}
+					if err := r.post(ctx, body, &shown, r.in("providers")...); err != nil {
+						return err
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.CreateProvider(ctx, args[0], patch)
@@ -199,6 +226,21 @@ func (p *program) providerCreate() *cobra.Command {
 	return cmd
 }
 
+// providerBody is a patch as the API takes it.
+func providerBody(patch manage.ProviderPatch) map[string]any {
+	body := make(map[string]any, len(patch.Settings)+2)
+	for name, value := range patch.Settings {
+		body[name] = value
+	}
+	if patch.ClientID != nil {
+		body["client_id"] = *patch.ClientID
+	}
+	if patch.Secret != nil {
+		body["client_secret"] = patch.Secret.Reveal()
+	}
+	return body
+}
+
 func (p *program) showProvider(org *tenant.Org, row *storage.UpstreamProvider) error {
 	shown := providerShown{manage.ProviderInformationOf(org, row), org.Slug}
 	return p.show(shown, shown.fields()...)
@@ -206,11 +248,17 @@ func (p *program) showProvider(org *tenant.Org, row *storage.UpstreamProvider) e
 
 func (p *program) providerList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List providers", Args: takes(),
+		Use: "list", Short: "List providers", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			headings := []string{"NAME", "PRESET", "CLIENT ID", "SIGN-UP", "ON"}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return list(p, headings, pages(ctx, r, nil, func(s *providerShown) { s.organization = r.org.Slug }, r.in("providers")...))
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				after := ""
-				return list(p, []string{"NAME", "PRESET", "CLIENT ID", "SIGN-UP", "ON"}, func() ([]providerShown, error) {
+				return list(p, headings, func() ([]providerShown, error) {
 					rows, err := house.DB.ListUpstreamProviders(ctx, after, pageSize)
 					providers := make([]providerShown, len(rows))
 					for i := range rows {
@@ -225,8 +273,17 @@ func (p *program) providerList() *cobra.Command {
 
 func (p *program) providerShow() *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show a provider, and the address that is to be registered there", Args: takes("NAME"),
+		Use: "show NAME", Short: "Show a provider, and the address that is to be registered there", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := providerShown{organization: r.org.Slug}
+					if err := r.get(ctx, &shown, r.in("providers", args[0])...); err != nil {
+						return noProvider(err, r.org, args[0])
+					}
+					return p.show(shown, shown.fields()...)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.DB.UpstreamProvider(ctx, args[0])
 				if err != nil {
@@ -241,7 +298,7 @@ func (p *program) providerShow() *cobra.Command {
 func (p *program) providerUpdate() *cobra.Command {
 	var flags providerFlags
 	cmd := &cobra.Command{
-		Use: "update NAME", Short: "Change a provider: what flags do not name stays as it is", Args: takes("NAME"),
+		Use: "update NAME", Short: "Change a provider: what flags do not name stays as it is", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			patch, err := flags.patch(cmd, p)
 			if err != nil {
@@ -249,6 +306,15 @@ func (p *program) providerUpdate() *cobra.Command {
 			}
 			if patch.ClientID == nil && patch.Secret == nil && len(patch.Settings) == 0 {
 				return usage("%s needs something to change", cmd.CommandPath())
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					shown := providerShown{organization: r.org.Slug}
+					if err := r.patch(ctx, providerBody(patch), &shown, r.in("providers", args[0])...); err != nil {
+						return noProvider(err, r.org, args[0])
+					}
+					return p.show(shown, shown.fields()...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				row, err := house.Operators.UpdateProvider(ctx, args[0], patch)
@@ -270,39 +336,84 @@ func (f findingShown) cells() []string { return []string{f.Name, f.Result, f.Det
 
 func (p *program) providerTest() *cobra.Command {
 	return &cobra.Command{
-		Use: "test NAME", Short: "Look whether a provider is there, is who it should be, and knows Keizer", Args: takes("NAME"),
+		Use: "test NAME", Short: "Look whether a provider is there, is who it should be, and knows Keizer", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					var found struct {
+						Findings []upstream.Finding `json:"findings"`
+					}
+					if err := r.post(ctx, nil, &found, r.in("providers", args[0], "test")...); err != nil {
+						return noProvider(err, r.org, args[0])
+					}
+					return p.showFindings(args[0], found.Findings)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				findings, err := house.Operators.TestProvider(ctx, args[0])
 				if err != nil {
 					return noProvider(err, org, args[0])
 				}
-				shown, bad := make([]findingShown, len(findings)), 0
-				for i, finding := range findings {
-					shown[i] = findingShown(finding)
-					if finding.Result == upstream.Failed {
-						bad++
-					}
-				}
-				if err := list(p, []string{"WHAT", "RESULT", ""}, once(shown)); err != nil {
-					return err
-				}
-				if bad > 0 {
-					return failed(fmt.Errorf("nobody can sign in at %s as it is", args[0]))
-				}
-				return nil
+				return p.showFindings(args[0], findings)
 			})
 		},
 	}
 }
 
+func (p *program) showFindings(name string, findings []upstream.Finding) error {
+	shown, bad := make([]findingShown, len(findings)), 0
+	for i, finding := range findings {
+		shown[i] = findingShown(finding)
+		if finding.Result == upstream.Failed {
+			bad++
+		}
+	}
+	if err := list(p, []string{"WHAT", "RESULT", ""}, once(shown)); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return failed(fmt.Errorf("nobody can sign in at %s as it is", name))
+	}
+	return nil
+}
+
 func (p *program) providerToken() *cobra.Command {
 	var user string
 	cmd := &cobra.Command{
-		Use: "token NAME", Short: "Show the access token that a provider has given for a person, renewed if need be", Args: takes("NAME"),
+		Use: "token NAME", Short: "Show the access token that a provider has given for a person, renewed if need be", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if user == "" {
 				return usage("%s needs --user", cmd.CommandPath())
+			}
+			show := func(org *tenant.Org, id, token string, expires *time.Time, err error) error {
+				if errors.Is(err, storage.ErrNotFound) {
+					return notFound("there is no token of provider %q for user %q", args[0], user)
+				}
+				if err != nil {
+					return err
+				}
+				shown := map[string]any{"provider": args[0], "organization": org.Slug, "user": id, "access_token": token}
+				if expires != nil {
+					shown["expires_at"] = expires.UTC().Format(time.RFC3339)
+				}
+				return p.show(shown, field{"access_token", token}, field{"expires", date(expires)})
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					who, err := r.user(ctx, user)
+					if err != nil {
+						return noUser(err, r.org, user)
+					}
+					var said struct {
+						AccessToken string     `json:"access_token"`
+						ExpiresAt   *time.Time `json:"expires_at"`
+					}
+					err = r.post(ctx, nil, &said, r.in("users", who.ID, "provider-tokens", args[0])...)
+					if exitCode(err) == exitConflict { // which is that none is kept
+						err = storage.ErrNotFound
+					}
+					return show(r.org, who.ID, said.AccessToken, said.ExpiresAt, err)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				who, err := findUser(ctx, house.DB, user)
@@ -310,17 +421,7 @@ func (p *program) providerToken() *cobra.Command {
 					return noUser(err, org, user)
 				}
 				token, expires, err := house.Operators.ProviderToken(ctx, args[0], who.ID)
-				if errors.Is(err, storage.ErrNotFound) {
-					return notFound("there is no token of provider %q for user %q", args[0], user)
-				}
-				if err != nil {
-					return err
-				}
-				shown := map[string]any{"provider": args[0], "organization": org.Slug, "user": who.ID.String(), "access_token": token.Reveal()}
-				if expires != nil {
-					shown["expires_at"] = expires.UTC().Format(time.RFC3339)
-				}
-				return p.show(shown, field{"access_token", token.Reveal()}, field{"expires", date(expires)})
+				return show(org, who.ID.String(), token.Reveal(), expires, err)
 			})
 		},
 	}
@@ -331,18 +432,30 @@ func (p *program) providerToken() *cobra.Command {
 func (p *program) providerDelete() *cobra.Command {
 	var sure bool
 	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a provider: whoever signed in there alone has a new password sent to them", Args: takes("NAME"),
+		Use: "delete NAME", Short: "Delete a provider: whoever signed in there alone has a new password sent to them", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !sure {
 				return usage("people may have no other way to sign in than this provider: say that you mean it with --yes, or switch it off with update --set disabled=true")
 			}
-			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				accounts, err := house.Operators.DeleteProvider(ctx, args[0])
+			show := func(org *tenant.Org, accounts int64, err error) error {
 				if err != nil {
 					return noProvider(err, org, args[0])
 				}
 				return p.show(map[string]any{"name": args[0], "organization": org.Slug, "deleted": true, "accounts": accounts},
 					field{"deleted", args[0]}, field{"accounts", fmt.Sprint(accounts)})
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					var gone struct {
+						Accounts int64 `json:"accounts"`
+					}
+					err := r.remove(ctx, &gone, r.in("providers", args[0])...)
+					return show(r.org, gone.Accounts, err)
+				})
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				accounts, err := house.Operators.DeleteProvider(ctx, args[0])
+				return show(org, accounts, err)
 			})
 		},
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/internal/secret"
 )
 
 // step is one command that is run both ways: on the database in the organization one, and through the server in the organization two.
@@ -21,6 +25,8 @@ type step struct {
 	keep  string // name=member of the JSON object, or of the first of the array, to be kept; several are separated by spaces
 	// only says of what cannot be the same on standard error that the exit code is.
 	only bool
+	// anyOrder is for lists in the order of what is random.
+	anyOrder bool
 }
 
 // bothWays has every command that works either way, with the flags that change what is asked of the server.
@@ -110,7 +116,7 @@ var bothWays = []step{
 	{line: "client update nobody --name App", code: exitNotFound},
 	{line: "client show {client}"},
 	{line: "client show nobody", code: exitNotFound},
-	{line: "client list"},
+	{line: "client list", anyOrder: true},
 	{line: "client rotate-secret {client} --keep-old 1h"},
 	{line: "client rotate-secret nobody", code: exitNotFound},
 
@@ -125,10 +131,44 @@ var bothWays = []step{
 	{line: "api delete https://orders.example.com"},
 	{line: "permission delete orders:write"},
 
+	{line: "token decode {token} --verify"},
+	{line: "token decode {foreign} --verify", code: exitFailed},
+	{line: "token introspect {token}"},
+	{line: "token introspect", stdin: "kz_at_mistyped"},
+	{line: "token revoke {token}"},
+	{line: "token revoke {token}", code: exitNotFound},
+	{line: "token introspect {token}"},
+
 	{line: "key list", keep: "key=kid"},
 	{line: "key rotate --alg ES256 --now"},
-	{line: "key retire {key} --yes"},
-	{line: "key retire {key} --yes", code: exitNotFound},
+	{line: "key retire --yes -- {key}", only: true},
+	{line: "key retire --yes -- {key}", code: exitNotFound},
+
+	{line: "provider create idp --preset oauth2 --client-id us --client-secret-file secret.txt --settings idp.json --title Elsewhere"},
+	{line: "provider create idp --preset oauth2 --client-id us --client-secret-file secret.txt --settings idp.json", code: exitConflict},
+	{line: "provider create other --preset nothing --client-id us", code: exitUsage, only: true},
+	{line: "provider update idp --client-id them --set sign_up=always --unset title"},
+	{line: "provider update nobody --title X", code: exitNotFound},
+	{line: "provider show idp"},
+	{line: "provider list"},
+	{line: "provider test idp"},
+	{line: "provider test nobody", code: exitNotFound},
+	{line: "provider token idp --user alice", code: exitNotFound},
+	{line: "provider token idp --user nobody", code: exitNotFound},
+	{line: "provider delete idp --yes"},
+	{line: "provider delete idp --yes", code: exitNotFound},
+
+	{line: "user import people.jsonl", code: exitFailed},
+	{line: "user import people.jsonl --dry-run --on-conflict update", code: exitFailed},
+	{line: "user import people.csv --on-conflict update"},
+	{line: "user import people.csv --on-conflict never", code: exitUsage, only: true},
+	{line: "user export", anyOrder: true},
+	{line: "user export --with-hashes --format csv", anyOrder: true},
+
+	{line: "audit tail -n 3 --action user.updated"},
+	{line: "audit export --action user.updated --since 1h"},
+	{line: "audit verify"},
+	{line: "audit verify --checkpoint 1:x", code: exitUsage},
 
 	{line: "client delete {client}"},
 	{line: "client delete {client}", code: exitNotFound},
@@ -137,7 +177,8 @@ var bothWays = []step{
 }
 
 // varying is what differs between any two organizations, or moments.
-var varying = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|kz_[a-z]+_[\w-]+|keizer-host=\w+|\b[\w-]{43}\b|"(client_id|mac)": ?"[^"]*"|"client_id_issued_at":\d+`)
+var varying = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|kz_[a-z]+_[\w-]+|keizer-host=\w+|\b[\w-]{43}\b|"(kid|client_id|mac)": ?"[^"]*"|"(client_id_issued_at|sequence|events|exp|iat)":\d+` +
+	`|"(actor|ip_address|request_id)":("[^"]*"|null)|"checkpoint":"\d+:|"(sub|jti)":"[^"]*"|\$argon2id[^"]*|"iss":"[^"]*"`)
 
 // alike is an output without what differs by its nature.
 func alike(text string, kept map[string]string) string {
@@ -147,6 +188,7 @@ func alike(text string, kept map[string]string) string {
 		}
 	}
 	text = varying.ReplaceAllString(text, "~")
+	text = regexp.MustCompile(`\\"[^"\\]*\\"`).ReplaceAllLiteralString(text, "what was given")
 	text = regexp.MustCompile(`\b(one|two)\b`).ReplaceAllString(text, "ORG")
 	return regexp.MustCompile(` {2,}`).ReplaceAllString(text, "  ")
 }
@@ -176,6 +218,17 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 	write(t, "other.json", `{"client_name#nl":"Toepassing"}`)
 	s.environ = append(s.environ, "KEIZER_LISTEN="+strings.TrimPrefix(strings.Replace(base, "localhost", "127.0.0.1", 1), "http://")) // so that the issuer is the server's
 
+	write(t, "secret.txt", "hunter2\n")
+	write(t, "idp.json", `{"authorization_endpoint":"`+base+`/a","token_endpoint":"`+base+`/t","userinfo_endpoint":"`+base+`/u"}`)
+	write(t, "people.jsonl", `{"email":"dora@example.com","name":"Dora","roles":["member"]}
+{"email":"none"}
+{"email":"emil@example.com","nmae":"Emil"}
+
+{"email":"emil@example.com","roles":["nobody"]}
+{"email":"alice@example.org","name":"Somebody Else"}
+`)
+	write(t, "people.csv", "email,username,metadata\nemil@example.com,emil,\"{\"\"locale\"\":\"\"nl\"\"}\"\ndora@example.com,dora,\n")
+
 	ran := map[string]bool{}
 	ways := []struct {
 		*station
@@ -194,10 +247,11 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 			case "--description", "--client-id", "--username", "--jwks-uri":
 				args = append(args, "")
 			}
+			flags := []string{"-o", output}
 			if args[0] != "org" {
-				args = append(args, "--org", way.kept["org"])
+				flags = append(flags, "--org", way.kept["org"])
 			}
-			got[i] = way.keizer(st.stdin, append(args, "-o", output)...)
+			got[i] = way.keizer(st.stdin, slices.Insert(args, 1, flags...)...)
 		}
 		return got
 	}
@@ -211,6 +265,9 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 		if !st.only {
 			here, there = here+unquoted(got[0].err), there+unquoted(got[1].err)
 		}
+		if st.anyOrder {
+			here, there = sorted(here), sorted(there)
+		}
 		if here, there := alike(here, ways[0].kept), alike(there, ways[1].kept); !strings.EqualFold(here, there) {
 			t.Errorf("keizer %s: here\n%sthere\n%s", st.line, here, there)
 		}
@@ -219,6 +276,17 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 		way.do("org", "create", []string{"one", "two"}[i], "-o", "json")
 	}
 	ran["keizer org create"] = true
+	for i, way := range ways { // a token of each organization, which the other does not know
+		svc := s.object("client", "create", "--org", way.kept["org"], "--name", "svc", "--grant-type", "client_credentials", "--scope", permission.UsersRead, "--access-token-format", "jwt")
+		r := &remote{p: &program{}, base: base, audience: base + admin.Path, http: http.DefaultClient, credentials: credentials{
+			clientID: text(t, svc, "client_id"), secret: secret.Text(text(t, svc, "client_secret")), issuer: base + "/o/" + way.kept["org"],
+		}}
+		token, err := r.getToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		way.kept["token"], ways[1-i].kept["foreign"] = token.Reveal(), token.Reveal()
+	}
 	for _, st := range bothWays {
 		got := run(st, "json")
 		compare(st, got)
@@ -235,20 +303,65 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 			compare(st, run(st, "table"))
 		}
 	}
+	if err := os.WriteFile("audit.jsonl", []byte(far.do("audit", "export", "--org", "two")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if verified := s.object("audit", "verify", "--file", "audit.jsonl"); verified["ok"] != true || verified["organization"] != "two" {
+		t.Errorf("what was exported through the server: %v", verified)
+	}
 	compare(step{line: "org list"}, [2]answer{s.keizer("", "org", "list"), far.keizer("", "org", "list")})
 	ran["keizer org list"] = true
+	for i, way := range ways { // what a file says, and what is wrong with it, in its words
+		write(t, way.kept["org"]+".yaml", "keizer: 1\nslug: "+[]string{"one", "two"}[i]+"\nname: Company\nroles: [{name: clerk}]\nproviders:\n- {name: idp, preset: github, client_id: us, secret: {file: secret.txt}}\n"+
+			"clients: [{client_id: job, grant_types: [client_credentials]}]\n")
+		write(t, way.kept["org"]+"-wrong.yaml", "keizer: 1\nslug: "+way.kept["org"]+"\nroles:\n- name: other\n  permissions: [none]\nclients:\n- client_id: job\n  redirect_uris: [https://x.example]\n")
+	}
+	for _, line := range []string{
+		"apply -f {org}.yaml --dry-run --prune -o table", "apply -f {org}.yaml -o json", "apply -f {org}.yaml --prune -o table", "export --org {org} -o table", "export --org {org} -o json",
+		"apply -f {org}-wrong.yaml -o table",
+	} {
+		var got [2]answer
+		for i, way := range ways {
+			got[i] = way.keizer("", strings.Fields(strings.ReplaceAll(line, "{org}", way.kept["org"]))...)
+			got[i].out = strings.NewReplacer("ONE_", "", "TWO_", "").Replace(got[i].out)
+		}
+		st := step{line: line}
+		if strings.Contains(line, "wrong") {
+			st.code = exitUsage
+		}
+		compare(st, got)
+	}
+	if here, there := s.keizer("", "export", "--all"), far.keizer("", "export", "--all"); here != there || strings.Count(here.out, "keizer: 1\n") != 3 {
+		t.Errorf("export --all: here\n%sthere\n%s%s", here.out, there.out, there.err)
+	}
+	write(t, "three.yaml", "keizer: 1\nslug: three\n")
+	if out := far.do("apply", "-f", "three.yaml"); !strings.Contains(out, "+ organization three\n") {
+		t.Errorf("%s", out)
+	}
+	ran["keizer apply"], ran["keizer export"] = true, true
 	if got := far.object("org", "delete", "two", "--yes"); got["deleted"] != true {
 		t.Errorf("deleted %v", got)
 	}
 	far.refused(exitNotFound, `organization "two" does not exist`, "org", "delete", "two", "--yes")
 	far.refused(exitNotFound, `organization "two" does not exist`, "user", "list", "--org", "two")
 	ran["keizer org delete"] = true
+	ran["keizer apply"], ran["keizer export"] = true, true // which have a journey of their own
 
 	for _, cmd := range leaves((&program{output: "table"}).commands()) {
 		if cmd.Annotations["server"] != "" && !ran[cmd.CommandPath()] {
 			t.Errorf("%s works through a server, and is not compared", cmd.CommandPath())
 		}
 	}
+}
+
+// sorted are the lines of an output in the order of what they hold, without what only joins them.
+func sorted(text string) string {
+	lines := strings.Split(varying.ReplaceAllString(text, "~"), "\n")
+	for i := range lines {
+		lines[i] = regexp.MustCompile(`^[a-z2-7]{24}|\{client\}`).ReplaceAllString(strings.Trim(lines[i], " [],"), "~")
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // unquoted is what a command says, without what was given to it: the API does not repeat that.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/spf13/cobra"
 
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -82,29 +83,74 @@ func (p *program) tokenDecode() *cobra.Command {
 			if !verify || shown.Form != "jwt" {
 				return p.showDecoded(shown)
 			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					good, err := r.signed(ctx, token)
+					if err != nil {
+						return err
+					}
+					return p.showVerdict(r.org, shown, good)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
 				_, err := house.Keys.Verify(ctx, token, keys.Algorithms(), typ)
 				if err != nil && !errors.Is(err, keys.ErrToken) {
 					return fmt.Errorf("verify token: %w", err)
 				}
-				good := err == nil
-				shown.Verified = &good
-				shown.Note = "signed by organization " + org.Slug
-				if !good {
-					shown.Note = "not signed by organization " + org.Slug
-				}
-				if err := p.showDecoded(shown); err != nil {
-					return err
-				}
-				if !good {
-					return failed(fmt.Errorf("organization %q did not sign this token", org.Slug))
-				}
-				return nil
+				return p.showVerdict(org, shown, err == nil)
 			})
 		},
 	}
+	cmd.Annotations = eitherWay
 	cmd.Flags().BoolVar(&verify, "verify", false, "check the signature with the keys of the organization")
 	return cmd
+}
+
+// showVerdict shows a token, and whether the organization has signed it.
+func (p *program) showVerdict(org *tenant.Org, shown decoded, good bool) error {
+	shown.Verified = &good
+	shown.Note = "signed by organization " + org.Slug
+	if !good {
+		shown.Note = "not signed by organization " + org.Slug
+	}
+	if err := p.showDecoded(shown); err != nil {
+		return err
+	}
+	if !good {
+		return failed(fmt.Errorf("organization %q did not sign this token", org.Slug))
+	}
+	return nil
+}
+
+// signed says whether the organization has signed a JWT, by the keys that it publishes and the issuer that it has.
+func (r *remote) signed(ctx context.Context, token string) (bool, error) {
+	var org organization
+	if err := r.get(ctx, &org, r.in()...); err != nil {
+		return false, err
+	}
+	all, err := unpaged[struct {
+		KID    string          `json:"kid"`
+		Alg    string          `json:"alg"`
+		Public jose.JSONWebKey `json:"public_jwk"`
+	}](ctx, r, nil, r.in("keys")...)
+	if err != nil {
+		return false, err
+	}
+	for _, key := range all {
+		signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Alg)})
+		if err != nil || signed.Signatures[0].Header.KeyID != key.KID {
+			continue
+		}
+		payload, err := signed.Verify(key.Public)
+		if err != nil {
+			return false, nil //nolint:nilerr // that is the answer
+		}
+		var claims struct {
+			Issuer string `json:"iss"`
+		}
+		return json.Unmarshal(payload, &claims) == nil && claims.Issuer == org.Issuer, nil
+	}
+	return false, nil
 }
 
 func (p *program) showDecoded(d decoded) error {
@@ -212,12 +258,23 @@ func expired(claims json.RawMessage) *bool {
 
 func (p *program) tokenIntrospect() *cobra.Command {
 	return &cobra.Command{
-		Use: "introspect [TOKEN]", Short: "Say what the database knows of an access or refresh token", Args: takesToken,
+		Use: "introspect [TOKEN]", Short: "Say what the database knows of an access or refresh token", Args: takesToken, Annotations: eitherWay,
 		Long: "Say what the database knows of an access or refresh token. Without TOKEN, or with -, it is read from standard input.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := p.readToken(args)
 			if err != nil {
 				return err
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					found := map[string]any{"active": false}
+					if knowable(token) {
+						if err := r.post(ctx, map[string]any{"token": token}, &found, r.in("tokens", "introspect")...); err != nil {
+							return err
+						}
+					}
+					return p.show(found, introspected(found)...)
+				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
 				found, err := house.Operators.Introspect(ctx, token)
@@ -230,15 +287,27 @@ func (p *program) tokenIntrospect() *cobra.Command {
 	}
 }
 
+// knowable reports whether a token can be one at all, as the API asks of it.
+func knowable(token string) bool {
+	return token != "" && len(token) <= maxToken && !strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' })
+}
+
 func introspected(found map[string]any) (fields []field) {
 	for name, value := range found {
 		text := fmt.Sprint(value)
-		if seconds, ok := value.(int64); ok && (name == "exp" || name == "iat") {
-			at := time.Unix(seconds, 0)
-			text = date(&at)
+		var at time.Time
+		switch v := value.(type) {
+		case int64:
+			at = time.Unix(v, 0)
+		case float64: // as JSON has it
+			at = time.Unix(int64(v), 0)
+		case []string:
+			text = strings.Join(v, " ")
+		case []any:
+			text = strings.TrimSuffix(fmt.Sprintln(v...), "\n")
 		}
-		if several, ok := value.([]string); ok {
-			text = strings.Join(several, " ")
+		if !at.IsZero() && (name == "exp" || name == "iat") {
+			text = date(&at)
 		}
 		fields = append(fields, field{name, text})
 	}
@@ -248,15 +317,14 @@ func introspected(found map[string]any) (fields []field) {
 
 func (p *program) tokenRevoke() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke [TOKEN]", Short: "End an access token, or with a refresh token everything that was granted with it", Args: takesToken,
+		Use: "revoke [TOKEN]", Short: "End an access token, or with a refresh token everything that was granted with it", Args: takesToken, Annotations: eitherWay,
 		Long: "End an access token, or with a refresh token everything that was granted with it. Without TOKEN, or with -, it is read from standard input.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			token, err := p.readToken(args)
 			if err != nil {
 				return err
 			}
-			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				err := house.Operators.Revoke(ctx, token)
+			show := func(org *tenant.Org, err error) error {
 				if errors.Is(err, storage.ErrNotFound) {
 					return notFound("the token is not one that is good in organization %q", org.Slug)
 				}
@@ -264,6 +332,24 @@ func (p *program) tokenRevoke() *cobra.Command {
 					return err
 				}
 				return p.show(map[string]bool{"revoked": true}, field{"revoked", "yes"})
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					var answer struct {
+						Revoked bool `json:"revoked"`
+					}
+					var err error
+					if knowable(token) {
+						err = r.post(ctx, map[string]any{"token": token}, &answer, r.in("tokens", "revoke")...)
+					}
+					if err == nil && !answer.Revoked {
+						err = storage.ErrNotFound
+					}
+					return show(r.org, err)
+				})
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				return show(org, house.Operators.Revoke(ctx, token))
 			})
 		},
 	}

@@ -1,15 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server"
@@ -42,7 +48,7 @@ func (p *program) userImport() *cobra.Command {
 	var format string
 	var options manage.ImportOptions
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Make the people of a file, those that are missing", Args: takes("FILE"),
+		Use: "import FILE", Short: "Make the people of a file, those that are missing", Args: takes("FILE"), Annotations: eitherWay,
 		Long: "Make the people of a file, or of standard input when it is -: those that are missing. It may be repeated, also after it was interrupted.\n\n" +
 			"A file is JSON objects, one a line, with the members email, email_verified, username, name, password or password_hash, active, roles, metadata, id\n" +
 			"and created_at, of which only email is needed; or CSV with a first line of these names. Whatever is wrong is said by its line, and the rest is\n" +
@@ -67,8 +73,13 @@ func (p *program) userImport() *cobra.Command {
 				}
 			}
 			defer file.Close()
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					return p.importFrom(ctx, r.importUsers, file, format, options)
+				})
+			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
-				return p.importFrom(ctx, house, file, format, options)
+				return p.importFrom(ctx, house.Operators.ImportUsers, file, format, options)
 			})
 		},
 	}
@@ -79,7 +90,10 @@ func (p *program) userImport() *cobra.Command {
 	return cmd
 }
 
-func (p *program) importFrom(ctx context.Context, house *server.House, file io.Reader, format string, options manage.ImportOptions) error {
+// importer makes people, here or at a server.
+type importer func(context.Context, manage.RecordReader, manage.ImportOptions) (manage.ImportSummary, error)
+
+func (p *program) importFrom(ctx context.Context, do importer, file io.Reader, format string, options manage.ImportOptions) error {
 	var from manage.RecordReader
 	var err error
 	if format == formatLines {
@@ -94,7 +108,7 @@ func (p *program) importFrom(ctx context.Context, house *server.House, file io.R
 			complaints = append(complaints, importComplaint{line, c.Field, c.Message})
 		}
 	}
-	summary, err := house.Operators.ImportUsers(ctx, from, options)
+	summary, err := do(ctx, from, options)
 	if len(manage.Complaints(err)) > 0 {
 		return err
 	}
@@ -122,29 +136,157 @@ func (p *program) importFrom(ctx context.Context, house *server.House, file io.R
 	return nil
 }
 
+// How much goes to a server in one request: passwords take time there, and a body has its bounds.
+const (
+	importPeople = 50
+	importBytes  = admin.MaxBody / 2
+)
+
+// importUsers is ImportUsers of package manage, in parts that a server takes.
+func (r *remote) importUsers(ctx context.Context, from manage.RecordReader, options manage.ImportOptions) (manage.ImportSummary, error) {
+	all := manage.ImportSummary{DryRun: options.DryRun}
+	type complaint struct {
+		line int
+		*manage.Invalid
+	}
+	var wrong []complaint // of the lines that are at hand
+	fail := func(line int, err error) {
+		all.Failed++
+		for _, one := range manage.Complaints(err) {
+			wrong = append(wrong, complaint{line, one})
+		}
+	}
+	complain := func() {
+		slices.SortStableFunc(wrong, func(a, b complaint) int { return cmp.Compare(a.line, b.line) })
+		for _, one := range wrong {
+			options.Complain(one.line, one.Invalid)
+		}
+		wrong = nil
+	}
+	defer complain()
+	for more := true; more; complain() {
+		var people []json.RawMessage
+		var lines []int
+		for size := 0; more && len(people) < importPeople && size < importBytes; {
+			line, record, err := from.Next()
+			var spoilt *manage.Invalid
+			switch {
+			case errors.Is(err, io.EOF):
+				more = false
+				continue
+			case errors.As(err, &spoilt) && spoilt.Field == "file": // and nobody knows where it goes on
+				fail(line, err)
+				more = false
+				continue
+			case len(manage.Complaints(err)) > 0:
+				fail(line, err)
+				continue
+			case err != nil:
+				return all, fmt.Errorf("read line %d: %w", line, err)
+			}
+			text, err := recordText(record)
+			if err != nil {
+				return all, err
+			}
+			if len(text) > importBytes {
+				fail(line, &manage.Invalid{Field: "line", Message: fmt.Sprintf("it has more than the %d bytes that a server takes", importBytes)})
+				continue
+			}
+			people, lines, size = append(people, text), append(lines, line), size+len(text)
+		}
+		if len(people) == 0 {
+			continue
+		}
+		body := map[string]any{"people": people, "on_conflict": options.OnConflict, "dry_run": options.DryRun}
+		var part struct {
+			manage.ImportSummary
+			Complaints []struct {
+				Index          int
+				Field, Message string
+			}
+		}
+		if err := r.post(ctx, body, &part, r.in("users", "import")...); err != nil {
+			return all, err
+		}
+		all.Created, all.Updated, all.Unchanged = all.Created+part.Created, all.Updated+part.Updated, all.Unchanged+part.Unchanged
+		all.Skipped, all.Failed = all.Skipped+part.Skipped, all.Failed+part.Failed
+		for _, c := range part.Complaints {
+			if c.Index >= 0 && c.Index < len(lines) {
+				wrong = append(wrong, complaint{lines[c.Index], &manage.Invalid{Field: c.Field, Message: unsentence(c.Message)}})
+			}
+		}
+	}
+	return all, nil
+}
+
+// recordText is a record as it goes to a server, with its password, which does not print itself.
+func recordText(record *manage.Record) (json.RawMessage, error) {
+	text, err := json.Marshal(record)
+	if err != nil || record.Password == "" {
+		return text, err
+	}
+	var members map[string]any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	members["password"] = record.Password.Reveal()
+	return json.Marshal(members)
+}
+
+// exportUsers is ExportUsers of package manage, from a server.
+func (r *remote) exportUsers(ctx context.Context, to manage.RecordWriter, options manage.ExportOptions) error {
+	query := url.Values{"hashes": {strconv.FormatBool(options.Hashes)}, "ids": {strconv.FormatBool(options.IDs)}}
+	for next := pages[manage.Record](ctx, r, query, nil, r.in("users", "export")...); ; {
+		records, err := next()
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			return to.Flush()
+		}
+		for i := range records {
+			if err := to.Write(&records[i]); err != nil {
+				return failed(fmt.Errorf("export users: %w", err))
+			}
+		}
+	}
+}
+
 func (p *program) userExport() *cobra.Command {
 	format := formatLines
 	var options manage.ExportOptions
 	cmd := &cobra.Command{
-		Use: "export", Short: "Write the people of an organization to standard output", Args: takes(),
+		Use: "export", Short: "Write the people of an organization to standard output", Args: takes(), Annotations: eitherWay,
 		Long: "Write the people of an organization to standard output, in a form that import reads. Passwords are left out unless their hashes are asked for:\n" +
 			"whoever has those can guess at the passwords for as long as they like. With -o json, and no --format, it is one JSON array, for programs.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFormat(format); err != nil {
 				return err
 			}
-			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
-				to := manage.WriteJSONLines(p.stdout)
+			writer := func() (manage.RecordWriter, error) {
 				switch {
 				case p.output == "json" && !cmd.Flags().Changed("format"):
-					to = manage.WriteArray(p.stdout)
+					return manage.WriteArray(p.stdout), nil
 				case format == formatTable:
-					var err error
-					if to, err = manage.WriteTable(p.stdout, options); err != nil {
+					return manage.WriteTable(p.stdout, options)
+				}
+				return manage.WriteJSONLines(p.stdout), nil
+			}
+			if p.there() {
+				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					to, err := writer()
+					if err != nil {
 						return failed(err)
 					}
+					return r.exportUsers(ctx, to, options)
+				})
+			}
+			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
+				to, err := writer()
+				if err != nil {
+					return failed(err)
 				}
-				_, err := house.Operators.ExportUsers(ctx, to, options)
+				_, err = house.Operators.ExportUsers(ctx, to, options)
 				return err
 			})
 		},
