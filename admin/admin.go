@@ -89,6 +89,7 @@ func (a *API) Mount(engine *gin.Engine) {
 	a.mountAPIs()
 	a.mountProviders()
 	a.mountKeys()
+	a.mountConfiguration()
 	a.mountAudit()
 	a.mountAuditTrail()
 	a.mountDocument(group)

@@ -54,6 +54,11 @@ func reaching(name string) string {
 	return permission.OrganizationsWrite
 }
 
+// may reports whether the caller may do in an organization what takes name.
+func (c *caller) may(in *tenant.Org, name string) bool {
+	return in.ID == c.org.ID && c.holds(name) || c.org.Root && c.holds(reaching(name))
+}
+
 // bound is what the caller may do at the most in an organization, and so what they may give away.
 func (c *caller) bound(in *tenant.Org) *manage.Bound {
 	if c.org.Root && c.holds(permission.OrganizationsWrite) {
@@ -207,7 +212,7 @@ func (a *API) authorize(ctx context.Context, c *caller, o *operation, slug strin
 			return nil, err
 		}
 	}
-	if in == c.org && c.holds(name) || c.org.Root && c.holds(reaching(name)) {
+	if c.may(in, name) {
 		return in, nil
 	}
 	return nil, insufficient(name)

@@ -117,7 +117,7 @@ func (a *API) gate(o *operation) func(huma.Context, func(huma.Context)) {
 			about = nil
 		}
 		ctx = manage.WithActor(ctx, manage.Actor{
-			Name: who.name(about), IPAddress: c.ClientIP(), RequestID: requestid.From(ctx), Bound: who.bound(in),
+			Name: who.name(about), IPAddress: c.ClientIP(), RequestID: requestid.From(ctx), Bound: who.bound(in), Client: who.clientID, ClientOf: who.org.ID,
 		})
 		pass := &exchange{gated: huma.WithContext(hc, ctx), body: body}
 		if key := c.Request.Header.Values(keyHeader); o.method == http.MethodPost && len(key) > 0 {

@@ -244,6 +244,9 @@ func (a *API) tell(ctx context.Context, err error, names fields) *Problem {
 	case errors.As(err, &forbidden):
 		p := insufficient(forbidden.Permission)
 		p.Type, p.Title, p.Detail = typeBeyondRights, titles[typeBeyondRights], sentence(forbidden.Error())
+		if part := (*manage.Placed)(nil); errors.As(err, &part) {
+			p.Errors = []Offence{{Pointer: names.pointer(part.Pointer), Detail: p.Detail}}
+		}
 		return p
 	case errors.As(err, &conflict):
 		p := problem(http.StatusConflict, typeTaken, plain(conflict.Message))
@@ -264,8 +267,14 @@ func (a *API) tell(ctx context.Context, err error, names fields) *Problem {
 	return problem(http.StatusInternalServerError, typeBlank, "Something went wrong.")
 }
 
+// placed is where in the body that stands into which the pointers lead that a deed complains with.
+const placed = "/"
+
 // pointer is where a field stands in the body.
 func (f fields) pointer(field string) string {
+	if within, ok := f[placed]; ok && (field == "" || field[0] == '/') {
+		return within + field
+	}
 	if at, ok := f[field]; ok {
 		return at
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -272,9 +273,14 @@ func (s *step) placed(err error) error {
 	return &Placed{Pointer: s.at, What: s.Kind + " " + s.Name, cause: err}
 }
 
+// applied is what was done, in its order, but that the organization itself stands before all that is in it.
 func (p *planner) applied() *Applied {
 	applied := &Applied{Organization: p.m.Slug, DryRun: p.options.DryRun, Changes: make([]Change, 0, len(p.steps))}
 	for _, s := range p.steps {
+		if s.Kind == kindOrganization {
+			applied.Changes = slices.Insert(applied.Changes, 0, s.Change)
+			continue
+		}
 		applied.Changes = append(applied.Changes, s.Change)
 	}
 	return applied

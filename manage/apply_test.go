@@ -231,7 +231,7 @@ func TestWhatDiffersIsChangedAndWhatIsNotNamedIsPruned(t *testing.T) {
 		return err
 	}())
 	want := []string{
-		"~ permission orders:read: description", "~ role clerk: permissions", "~ organization acme: settings.language settings.sign_up.domains",
+		"~ organization acme: settings.language settings.sign_up.domains", "~ permission orders:read: description", "~ role clerk: permissions",
 		"~ provider google: title", "~ client web: redirect_uris", "~ api https://api.example: scopes",
 	}
 	expect(t, "a dry run", changes(o.apply(t, changed, manage.ApplyOptions{DryRun: true})), want...)

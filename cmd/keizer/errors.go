@@ -22,6 +22,8 @@ const (
 	exitUsage    = 2
 	exitNotFound = 3
 	exitConflict = 4
+	// exitChanges is that of a dry run which found something to change, where that is asked for.
+	exitChanges = 5
 )
 
 // exit is an error that knows the exit code it ends with.

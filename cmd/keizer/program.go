@@ -78,6 +78,7 @@ func (p *program) commands() *cobra.Command {
 	root.AddCommand(
 		p.serve(), p.migrate(), p.setupLink(), p.try(), p.doctor(), p.healthcheck(), p.version(),
 		p.org(), p.user(), p.invitation(), p.session(), p.role(), p.permission(), p.client(), p.api(), p.provider(), p.key(), p.token(), p.audit(),
+		p.apply(), p.export(),
 		p.mail(), p.secret(), p.config(),
 	)
 	return root
