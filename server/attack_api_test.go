@@ -101,7 +101,7 @@ var bodies = map[string]string{
 	"create-user": `{"email":"new-%s@example.com","password":"correct horse battery staple"}`, "update-user": `{"full_name":"Stolen"}`,
 	"set-user-password": `{"password":"correct horse battery stolen"}`, "import-users": `{"people":[{"email":"imported-%s@example.com","name":"Stolen"}]}`,
 	"introspect-token": `{"token":"stolen"}`, "revoke-token": `{"token":"stolen"}`,
-	"create-role":       `{"name":"new-%s"}`, "update-role": `{"description":"Stolen"}`,
+	"create-role": `{"name":"new-%s"}`, "update-role": `{"description":"Stolen"}`,
 	"create-permission": `{"resource":"new-%s","action":"read"}`, "update-permission": `{"description":"Stolen"}`,
 	"create-api": `{"identifier":"https://new-%s.example","name":"New"}`, "update-api": `{"name":"Stolen"}`,
 	"create-client": `{"client_name":"New","grant_types":["client_credentials"]}`, "update-client": `{"client_name":"Stolen"}`, "rotate-client-secret": `{"keep_old":"1h"}`,
