@@ -11,15 +11,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/keizer-auth/keizer/internal/permission"
-	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/server/servertest"
-	"github.com/keizer-auth/keizer/storage"
 )
 
 // contract is the document that a server publishes of its API.
@@ -292,32 +289,12 @@ func TestRequestsMadeFromTheDocumentFindNoFaultAndNoOtherAnswer(t *testing.T) {
 	stranger, lesser := house.Machine(house.Organization("elsewhere"), every(false)...), house.Machine(acme, permission.AuditRead)
 	c := contractOf(t, house)
 	m := &maker{rand.New(rand.NewPCG(4, 2026)), c, house.Base, 0} //nolint:gosec // the same requests every time
-	operations := house.Operations()
-	order := []string{"GET", "PATCH", "PUT", "POST", "DELETE"}
-	slices.SortStableFunc(operations, func(a, b servertest.Operation) int {
-		if a.Method != b.Method {
-			return slices.Index(order, a.Method) - slices.Index(order, b.Method)
-		}
-		return strings.Count(b.Path, "/") - strings.Count(a.Path, "/") // what is of something goes before it
-	})
+	operations := inOrder(house.Operations())
 
 	var who *servertest.Caller
 	asked := 0
 	for _, o := range operations {
-		mine := maps.Clone(names)
-		switch o.ID {
-		case "delete-organization", "suspend-organization", "resume-organization":
-			mine["org"] = "scrap"
-		case "test-provider":
-			mine["provider"] = "still" // which asks nobody but this server
-		}
-		if strings.HasSuffix(o.Path, "/{session}") || strings.HasSuffix(o.Path, "/{grant}") { // those that there were have ended with much of what was done
-			session := &storage.Session{UserID: uuid.MustParse(names["user"]), Token: secret.Digest(uuid.NewString()), ExpiresAt: time.Now().Add(time.Hour)}
-			must(t, house.DB.CreateSession(acme, session))
-			grant := &storage.Grant{ClientID: names["client"], UserID: &session.UserID, SessionID: &session.ID, Scope: []string{"openid"}, ExpiresAt: session.ExpiresAt}
-			must(t, house.DB.CreateGrant(acme, grant))
-			mine["session"], mine["grant"] = session.ID.String(), grant.ID.String()
-		}
+		mine := about(t, house, o, names)
 		path := addressed(t, o, mine)
 		media := map[bool]string{true: "application/merge-patch+json", false: "application/json"}[o.Method == http.MethodPatch]
 		as := func(who *servertest.Caller, what, path string, body any, header ...string) *servertest.Answer {
