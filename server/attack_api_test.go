@@ -106,7 +106,7 @@ var bodies = map[string]string{
 	"create-api": `{"identifier":"https://new-%s.example","name":"New"}`, "update-api": `{"name":"Stolen"}`,
 	"create-client": `{"client_name":"New","grant_types":["client_credentials"]}`, "update-client": `{"client_name":"Stolen"}`, "rotate-client-secret": `{"keep_old":"1h"}`,
 	"create-provider": `{"name":"new-%s","preset":"google","client_id":"us","client_secret":"hunter2"}`, "update-provider": `{"title":"Stolen"}`,
-	"apply-configuration": `{"document":{"keizer":1,"slug":"ours"}}`, "apply-any-configuration": `{"document":{"keizer":1,"slug":"new-%s"},"dry_run":true}`,
+	"apply-configuration": `{"document":{"keizer":1,"slug":"acme"}}`, "apply-any-configuration": `{"document":{"keizer":1,"slug":"new-%s"},"dry_run":true}`,
 	"rotate-key": `{"alg":"ES256"}`, "create-invitation": `{"email":"guest-%s@example.com"}`,
 }
 
