@@ -154,7 +154,8 @@ func state(t *testing.T, db *sql.DB) string {
 		`SELECT id || name FROM passkeys ORDER BY id`, `SELECT id FROM authenticators ORDER BY id`, `SELECT digest FROM recovery_codes ORDER BY digest`,
 		`SELECT id || coalesce(trusted_until, '') FROM devices ORDER BY id`, `SELECT digest FROM sign_ins ORDER BY digest`, `SELECT user_id FROM consents ORDER BY id`,
 		`SELECT id || coalesce(revoked_at, '') FROM oauth_grants ORDER BY id`, `SELECT id FROM outbox ORDER BY id`,
-		`SELECT digest || coalesce(authenticated_at, '') FROM interactions ORDER BY digest`,
+		`SELECT digest || coalesce(authenticated_at, '') FROM interactions ORDER BY digest`, `SELECT id || coalesce(last_used_at, '') FROM oauth_accounts ORDER BY id`,
+		`SELECT digest || coalesce(spent_at, '') || coalesce(answered_at, '') FROM upstream_requests ORDER BY digest`,
 	} {
 		all = append(all, column(t, db, query)...)
 	}
@@ -171,6 +172,7 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 	for _, slug := range []string{"default", "acme"} {
 		decide(t, []*servertest.House{house}, slug, "sign_up.mode", "open")
 		house.User(house.In(slug), "alice")
+		federate(t, house, house.In(slug), "something", "id", "secret", map[string]any{"preset": "google"}, "")
 	}
 	alice, there := accountless(t, house, root, "alice"), accountOf(t, house, house.In("acme"), "alice")
 	early := csrf(t, alice.Go(house.URL+"/login").Body)
@@ -228,6 +230,7 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 			answer := send(t, house, r)
 			switch {
 			case slices.Contains(halfway, below) && answer.Status == http.StatusBadRequest: // there is none without what it is about
+			case below == "/login/something/callback" && answer.Status == http.StatusBadRequest: // the form is another site's, and brings a state
 			case below == "/oauth2/logout" && (answer.Status == http.StatusBadRequest || answer.Status == http.StatusOK && strings.Contains(answer.Body, "logout-confirm")): // it asks
 			case answer.Status == status && answer.Header.Get("Location") == "":
 			default:

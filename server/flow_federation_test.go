@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -25,6 +26,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/internal/upstreamtest"
 	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/manage"
@@ -504,6 +506,50 @@ func TestWhatAProviderSaysIsNeverPartOfAPage(t *testing.T) {
 			strings.Contains(page.Body, `"onload`) || strings.Contains(page.Body, "'onload='") {
 			t.Errorf("%s:\n%s", page.URL, page.Body)
 		}
+	}
+}
+
+// S-282: a network whose browsers are sent away again and again, and never come back, is stopped before the table of those who are on the
+// way fills; one whose people do come back is not.
+func TestWhoeverIsSentAwayAndNeverComesBackIsStopped(t *testing.T) {
+	t.Parallel()
+	house := behindProxy(t, servertest.Options{})
+	org := decided(t, house, "default", "sign_up.mode", "open")
+	served(t, house, org, "oidc", "")
+	login := house.Base + "/login?return_to=/account"
+	const crowd, office = "192.0.2.1", "192.0.2.2"
+	exhausted := func(address string) bool {
+		t.Helper()
+		for range throttle.UpstreamNetwork.Burst + 60 { // of which a slow machine gets back one a second
+			err := house.DB.Take(org, throttle.UpstreamNetwork, throttle.Network(address))
+			if exceeded, ok := errors.AsType[*throttle.Exceeded](err); ok {
+				return exceeded.Name == throttle.UpstreamNetwork.Name
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return false
+	}
+	if !exhausted(crowd) || !exhausted(office) {
+		t.Fatal("nobody is stopped")
+	}
+	stopped := false
+	for range 5 {
+		page := from(t, crowd).away(login, "oidc")
+		stopped = stopped || page.Status == http.StatusTooManyRequests && page.Header.Get("Retry-After") != ""
+		exhausted(crowd)
+	}
+	if found := auditRows(t, house, org, "limit.reached"); !stopped || len(found) != 1 || found[0].Details["limit"] != "upstream_network" || *found[0].IPAddress != crowd {
+		t.Errorf("%+v", found)
+	}
+	// Who comes back gives back.
+	if err := house.DB.GiveBack(org, throttle.UpstreamNetwork, throttle.Network(office)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		g := from(t, office)
+		g.sees(g.away(login, "oidc"), "Your account")
 	}
 }
 

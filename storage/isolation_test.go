@@ -957,6 +957,7 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	return all
 }
 
+// S-257: a query without an organization is an error, and not one about all of them.
 func TestWithoutAnOrganizationNothingIsAsked(t *testing.T) {
 	storagetest.Each(t, func(t *testing.T, db *storage.DB) {
 		ctx := storagetest.Org(t, db, "acme")

@@ -86,10 +86,27 @@ func TestAnAddressThatIsNotFetchedIsToldAtRegistration(t *testing.T) {
 	}
 }
 
+// S-158, S-161: a redirect of any kind, to wherever it leads, is no answer; nor is one that is too long, packed, slow or endless.
 func TestWhateverGoesWrongIsToldInTheSameWords(t *testing.T) {
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
+	redirects := map[string]func(w http.ResponseWriter){}
+	var leads []string
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		for i, to := range []string{"http://127.0.0.1/", "https://169.254.169.254/latest", "file:///etc/passwd", "gopher://127.0.0.1:25/", "//localhost/"} {
+			path := fmt.Sprintf("/redirect/%d/%d", status, i)
+			leads = append(leads, path)
+			redirects[path] = func(w http.ResponseWriter) {
+				w.Header().Set("Location", to)
+				w.WriteHeader(status)
+			}
+		}
+	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if lead := redirects[r.URL.Path]; lead != nil {
+			lead(w)
+			return
+		}
 		switch r.URL.Path {
 		case "/redirect":
 			http.Redirect(w, r, "/good", http.StatusFound)
@@ -138,11 +155,14 @@ func TestWhateverGoesWrongIsToldInTheSameWords(t *testing.T) {
 	if err != nil || string(body) != "good" {
 		t.Fatalf("%q, %v, %v", body, err, Cause(err))
 	}
+	for i := range leads {
+		leads[i] = server.URL + leads[i]
+	}
 	began := time.Now()
 	for _, address := range append([]string{
 		closed.URL, server.URL + "/redirect", server.URL + "/long", server.URL + "/endless", server.URL + "/packed", server.URL + "/headers", server.URL + "/drip",
 		server.URL + "/silent", server.URL + "/nothing", "https://no-such-host.invalid/", "https://10.0.0.1/", strings.Replace(server.URL, "https", "http", 1) + "/good",
-	}, refusedURLs...) {
+	}, append(leads, refusedURLs...)...) {
 		body, err := client.Get(t.Context(), address, "application/json", 100)
 		if !errors.Is(err, ErrFetch) || err.Error() != ErrFetch.Error() || len(body) != 0 || Cause(err) == nil {
 			t.Errorf("%q: %q, %v", address, body, err)
