@@ -27,6 +27,26 @@ clients:
   secret: {env: SHOP}
 `
 
+// The file that the documentation shows is one.
+func TestTheExampleOfTheDocumentationIsApplied(t *testing.T) {
+	page, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("there is no example")
+	}
+	s := newStation(t, "KEIZER_DATABASE_URL="+storagetest.SQLiteURL(t), "GOOGLE_SECRET=hunter2", "SHOP_SECRET=mR4-kT9_vW2.xZ7+qL5/nB8=cJ3:hD6kP")
+	if out := s.doWith(example, "apply", "-f", "-"); !strings.Contains(out, "10 created, 0 changed") {
+		t.Errorf("%s", out)
+	}
+	if out := s.doWith(example, "apply", "-f", "-", "--prune"); !strings.Contains(out, "0 created, 0 changed, 0 deleted, 10 as they are, 0 left alone") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestOrganizationsAreAppliedAndExported(t *testing.T) {
 	const shop = "mR4-kT9_vW2.xZ7+qL5/nB8=cJ3:hD6kP"
 	s := newStation(t, "KEIZER_DATABASE_URL="+storagetest.SQLiteURL(t), "SHOP="+shop)
