@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
 
@@ -495,4 +496,52 @@ func TestRequestsMadeFromTheDocumentFindNoFaultAndNoOtherAnswer(t *testing.T) {
 		t.Errorf("%d requests were made of %d operations", asked, len(operations))
 	}
 	t.Logf("%d requests of %d operations", asked, len(operations))
+}
+
+// S-254: what belongs to another organization is nothing in a body or a filter, either.
+func TestNamesOfAnotherOrganizationNameNothingInABody(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	ours, theirs := house.Organization("ours"), house.Organization("theirs")
+	belongings(t, house, ours)
+	foreign := belongings(t, house, theirs)
+	_, err := house.Operators.CreatePermission(theirs, manage.NewPermission{Resource: "foreign", Action: "read"})
+	must(t, err)
+	_, err = house.Operators.CreateRole(theirs, manage.NewRole{Name: "foreign"})
+	must(t, err)
+	who := house.Machine(ours, every(false)...)
+	before := lasting(t, house, ours) + lasting(t, house, theirs)
+	for _, r := range []struct{ method, path, body, want string }{
+		{"POST", "/apis", `{"identifier":"https://a.example","name":"a","client_id":"` + foreign["client"] + `"}`, "/client_id"},
+		{"POST", "/apis", `{"identifier":"https://a.example","name":"a","scopes":[{"name":"a","permission":"foreign:read"}]}`, "/scopes"},
+		{"POST", "/roles", `{"name":"a","permissions":["foreign:read"]}`, "/permissions"},
+		{"PATCH", "/roles/target", `{"permissions":["foreign:read"]}`, "/permissions"},
+		{"POST", "/users", `{"email":"a@example.com","roles":["foreign"]}`, "/roles"},
+		{"POST", "/invitations", `{"email":"a@example.com","roles":["foreign"]}`, "/roles"},
+		{"POST", "/providers", `{"name":"a","preset":"google","client_id":"a","client_secret":"a","roles":{"claim":"a","map":{"a":["foreign"]}}}`, "/roles/map"},
+		{"PATCH", "/providers/at-ours", `{"roles":{"claim":"a","map":{"a":["foreign"]}}}`, "/roles/map"},
+		{"POST", "/hosts", `{"host":"` + foreign["host"] + `"}`, ""},
+		{"PUT", "/issuer", `{"host":"` + foreign["host"] + `"}`, "/host"},
+	} {
+		answer := who.Do(r.method, "/organizations/ours"+r.path, r.body)
+		if r.want == "" { // whoever proves it has it
+			if answer.Status != http.StatusCreated || strings.Contains(answer.Body, "theirs\"") {
+				t.Errorf("%s: %d %s", r.body, answer.Status, answer.Body)
+			}
+			must(t, house.Operators.RemoveHost(ours, foreign["host"]))
+			before = lasting(t, house, ours) + lasting(t, house, theirs)
+			continue
+		}
+		if got := pointers(answer); answer.Status != http.StatusBadRequest || len(got) != 1 || !strings.HasPrefix(got[0], r.want) {
+			t.Errorf("%s %s %s: %d %s", r.method, r.path, r.body, answer.Status, answer.Body)
+		}
+	}
+	for _, query := range []string{"grants?user_id=" + foreign["user"], "grants?client_id=" + foreign["client"], "users?role=foreign", "audit-events?target=" + foreign["user"]} {
+		if answer := who.Do("GET", "/organizations/ours/"+query, nil); answer.Status != http.StatusOK || len(items(t, answer)) != 0 {
+			t.Errorf("%s: %d %s", query, answer.Status, answer.Body)
+		}
+	}
+	if after := lasting(t, house, ours) + lasting(t, house, theirs); after != before {
+		t.Errorf("something was changed: %s", firstDifference(before, after))
+	}
 }
