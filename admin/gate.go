@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -208,27 +210,54 @@ func (o *operation) read(r *http.Request, op *huma.Operation, schemas huma.Regis
 	if kind != mediaTypeJSON && kind != mediaTypeMerge {
 		return body, nil
 	}
-	members, err := strictjson.Object(body)
-	if err != nil {
+	if _, err := strictjson.Object(body); err != nil {
 		return nil, unreadable(err)
 	}
 	media := op.RequestBody.Content[kind]
 	if media == nil || media.Schema == nil {
 		return body, nil
 	}
-	schema := media.Schema
-	for schema.Ref != "" {
-		schema = schemas.SchemaFromRef(schema.Ref)
-	}
 	p := problem(http.StatusBadRequest, typeInvalid, "What is wrong stands in errors.")
-	for name, value := range members {
-		if member := schema.Properties[name]; member != nil && !member.Nullable && string(value) == "null" {
-			p.Errors = append(p.Errors, Offence{Pointer: "/" + escape(name), Detail: "It must not be null."})
-		}
+	var value any
+	whole := json.NewDecoder(bytes.NewReader(body))
+	whole.UseNumber() // whatever its size
+	if err := whole.Decode(&value); err != nil {
+		return nil, unreadable(strictjson.ErrSyntax)
 	}
+	p.Errors = nulls(media.Schema, schemas, value, "")
 	if len(p.Errors) > 0 {
 		slices.SortFunc(p.Errors, func(a, b Offence) int { return strings.Compare(a.Pointer, b.Pointer) })
 		return nil, p
 	}
 	return body, nil
+}
+
+// nulls are the members that are null where there must be something. huma takes a null for what is absent.
+func nulls(schema *huma.Schema, schemas huma.Registry, value any, pointer string) (found []Offence) {
+	for schema != nil && schema.Ref != "" {
+		schema = schemas.SchemaFromRef(schema.Ref)
+	}
+	if schema == nil {
+		return nil
+	}
+	switch v := value.(type) {
+	case nil:
+		if schema.Type != "" && !schema.Nullable {
+			found = append(found, Offence{Pointer: pointer, Detail: "It must not be null."})
+		}
+	case []any:
+		for i, item := range v {
+			found = append(found, nulls(schema.Items, schemas, item, pointer+"/"+strconv.Itoa(i))...)
+		}
+	case map[string]any:
+		below, _ := schema.AdditionalProperties.(*huma.Schema)
+		for name, member := range v {
+			of, ok := schema.Properties[name]
+			if !ok {
+				of = below
+			}
+			found = append(found, nulls(of, schemas, member, pointer+"/"+escape(name))...)
+		}
+	}
+	return found
 }
