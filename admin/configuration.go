@@ -48,7 +48,7 @@ type ManifestRequest struct {
 	Document Manifest          `json:"document"`
 	Secrets  map[string]string `json:"secrets,omitempty" doc:"What the references to secrets stand for, by the JSON Pointers at which they stand in the document."`
 	DryRun   bool              `json:"dry_run,omitempty" doc:"Whether it is only to be said what would be changed."`
-	Prune    bool              `json:"prune,omitempty" doc:"Whether what is there and not named is deleted, in the parts of the organization that the document has."`
+	Prune    bool              `json:"prune,omitempty" doc:"Whether what is there and not named is deleted, in the parts that the document has."`
 }
 
 // ManifestResult is what came of a manifest.
@@ -96,8 +96,8 @@ func (a *API) mountConfiguration() {
 		return &ManifestResult{*applied}, nil
 	}
 	document := fields{placed: "/document"}
-	description := "Everything is changed that differs, in one transaction, or nothing is; each deed takes the permission that it takes by itself, and each part " +
-		"of the document that to see it. Secrets that are generated are shown this once."
+	description := "Everything is changed that differs, in one transaction, or nothing is; each deed takes the permission that it takes by itself, and each " +
+		"part of the document that to see it. Secrets that are generated are shown this once."
 
 	type applyIn struct {
 		InOrg

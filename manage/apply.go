@@ -77,7 +77,7 @@ func (a *Applied) Changed() bool {
 
 // applyAttempts is how often a manifest is applied that something stands in the way of: somebody else may have made the same this moment,
 // and then it is there, and compared with.
-const applyAttempts = 3
+const applyAttempts = 2
 
 // errDryRun ends a transaction of which nothing is to stand.
 var errDryRun = errors.New("nothing of it is to stand")

@@ -257,7 +257,8 @@ func variableName(name string) string {
 		}
 		return '_'
 	}, name)
-	if out != "" && '0' <= out[0] && out[0] <= '9' {
+	// None begins with a digit; and what begins with KEIZER_ is taken for configuration.
+	if out != "" && '0' <= out[0] && out[0] <= '9' || strings.HasPrefix(out, "KEIZER") {
 		return "_" + out
 	}
 	return out

@@ -388,6 +388,8 @@ func (p part) secret() *SecretReference {
 		p.complain("secret", "it must have one of env and file")
 	case reference.Env != "" && !environmentName.MatchString(reference.Env):
 		below.complain("env", "it must be the name of a variable of the environment, of letters, digits and underscores")
+	case strings.HasPrefix(reference.Env, "KEIZER_"):
+		below.complain("env", "names that begin with KEIZER_ are kept for the configuration of Keizer itself")
 	case strings.ContainsRune(reference.File, 0):
 		below.complain("file", "it must be the name of a file")
 	}

@@ -220,7 +220,9 @@ func (d *described) located(err error) error {
 
 // applyAll applies all manifests, each in a transaction of its own. Where there are several, it looks at all of them before it begins with
 // the first.
-func (p *program) applyAll(all []*described, options manage.ApplyOptions, detailed bool, apply func(*described, manage.ApplyOptions) (*manage.Applied, error)) error {
+func (p *program) applyAll(
+	all []*described, options manage.ApplyOptions, detailed bool, apply func(*described, manage.ApplyOptions) (*manage.Applied, error),
+) error {
 	result := applyResult{DryRun: options.DryRun, Organizations: []*manage.Applied{}}
 	pass := func(options manage.ApplyOptions, keep, goOn bool) (complaints []error) {
 		for _, d := range all {
