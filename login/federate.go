@@ -75,6 +75,7 @@ func (l *Login) CallbackPost(c *gin.Context) error {
 		return err
 	}
 	back := l.returned(c, form)
+	readAgainHere(c)
 	if err := l.people.Keep(c.Request.Context(), back); err != nil {
 		return foreignReturn(c, err)
 	}
@@ -93,6 +94,13 @@ func (l *Login) returned(c *gin.Context, brought url.Values) people.Return {
 		Answer: upstream.Answer{
 			Code: brought.Get("code"), Error: brought.Get("error"), Iss: brought.Get("iss"), HasIss: brought.Has("iss"), User: brought.Get("user"),
 		},
+	}
+}
+
+// readAgainHere has the pages about a return read in another language at the page of a sign-in.
+func readAgainHere(c *gin.Context) {
+	if org, err := tenant.From(c.Request.Context()); err == nil {
+		web.ReadAgainAt(c, org.BasePath+"/login")
 	}
 }
 
@@ -118,6 +126,7 @@ func (l *Login) Callback(c *gin.Context) error {
 	if user != nil {
 		back.User = &user.ID
 	}
+	readAgainHere(c)
 	a, err := l.people.ComeBack(c.Request.Context(), l.pages.Visitor(c), back)
 	if a == nil {
 		return foreignReturn(c, err)
@@ -126,6 +135,7 @@ func (l *Login) Callback(c *gin.Context) error {
 	if enterErr != nil {
 		return enterErr
 	}
+	web.ReadAgainAt(c, v.at("/login"))
 	v.provider = a.Provider
 	if err != nil {
 		return l.notLetIn(c, v, a, err)

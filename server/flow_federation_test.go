@@ -439,6 +439,9 @@ func TestAProviderThatIsDownIsAPageAndNothingElse(t *testing.T) {
 				if took := time.Since(before); took > 5*time.Second {
 					t.Errorf("%s: it took %s", name, took)
 				}
+				if strings.Contains(page.Body, "/callback?") || strings.Contains(page.Body, "kz_st_") {
+					t.Errorf("%s: the page holds what was brought: %s", name, page.Body)
+				}
 				down := page.Status == http.StatusServiceUnavailable && page.Header.Get("Retry-After") != ""
 				if fault == "slow" && !down || !down && page.Status != http.StatusBadGateway || page.Title != "Request error" || strings.Contains(page.Body, "it is fine") ||
 					!page.Has("error-again") {

@@ -27,6 +27,7 @@ func newLanguages() (*languages, error) {
 const (
 	paramLocales = "ui_locales"
 	keyLocales   = contextKey("ui_locales")
+	keyReturn    = contextKey("return")
 )
 
 // contextKey is the type of what this package keeps in gin's context.
@@ -35,6 +36,10 @@ type contextKey string
 // UseLocales makes the pages of this request speak what the application asked for (ui_locales, OpenID Connect Core 1.0
 // §3.1.2.1), where the request itself does not carry the parameter.
 func UseLocales(c *gin.Context, uiLocales string) { c.Set(keyLocales, uiLocales) }
+
+// ReadAgainAt is where whoever reads the pages of this request in another language is led, in place of the request's own address: what
+// that has brought is used up, and need not stand in a page.
+func ReadAgainAt(c *gin.Context, path string) { c.Set(keyReturn, path) }
 
 func (p *Pages) texts(c *gin.Context) *messages.Texts { return p.languages.negotiate(p.wishes(c)...) }
 

@@ -191,7 +191,11 @@ func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error
 	if f.Account != nil {
 		f.Person = person(c)
 	}
-	if back := c.Request.URL.RequestURI(); kind.script == "" && ownAddress(back) {
+	back := c.GetString(keyReturn)
+	if back == "" {
+		back = c.Request.URL.RequestURI()
+	}
+	if kind.script == "" && ownAddress(back) {
 		f.Languages, f.Return = p.languages.choices(texts.Tag()), back
 	}
 	org, err := tenant.From(c.Request.Context())

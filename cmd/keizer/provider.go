@@ -110,7 +110,7 @@ func (f *providerFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.preset, "preset", "", "what kind of provider it is: oidc, google, microsoft, apple, github, gitlab, facebook, discord, linkedin or oauth2")
 	flags.StringVar(&f.clientID, "client-id", "", "what the provider calls Keizer")
 	flags.BoolVar(&f.secretStdin, "client-secret-stdin", false, "read the secret, or Apple's key, from standard input")
-	flags.StringVar(&f.secretFile, "client-secret-file", "", "read it from a file")
+	flags.StringVar(&f.secretFile, "client-secret-file", "", "read the secret, or Apple's key, from a file")
 	flags.StringVar(&f.title, "title", "", "what people read on its button")
 	flags.StringArrayVar(&f.set, "set", nil, "MEMBER=VALUE, such as sign_up=always or claims.email=mail; lists with commas; may be repeated")
 	flags.StringArrayVar(&f.unset, "unset", nil, "MEMBER whose default is to hold again; may be repeated")

@@ -87,7 +87,7 @@ func (u *Upstream) document(ctx context.Context, address string) ([]byte, error)
 	request.Header.Set("Accept", "application/json")
 	response, err := u.documents.Do(request)
 	if err != nil {
-		return nil, down("get %s: %w", address, err)
+		return nil, down("%w", err) // which names the address
 	}
 	return read(response, down) // nobody was asked whether a sign-in is good
 }
@@ -96,13 +96,14 @@ func (u *Upstream) document(ctx context.Context, address string) ([]byte, error)
 func read(response *http.Response, no func(string, ...any) error) ([]byte, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
+	asked := response.Request.URL.Scheme + "://" + response.Request.URL.Host + response.Request.URL.EscapedPath()
 	switch status := response.StatusCode; {
 	case err != nil:
-		return nil, down("read %s: %w", response.Request.URL.Host, err)
+		return nil, down("read %s: %w", asked, err)
 	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
-		return nil, down("%s answered with status %d", response.Request.URL.Host, status)
+		return nil, down("%s answered with status %d", asked, status)
 	case status != http.StatusOK:
-		return nil, no("%s answered with status %d", response.Request.URL.Host, status)
+		return nil, no("%s answered with status %d", asked, status)
 	}
 	return body, nil
 }
@@ -185,7 +186,10 @@ func (u *Upstream) ask(ctx context.Context, address, accessToken string) (body [
 	request.Header.Set("Authorization", "Bearer "+accessToken)
 	response, err := u.answers.Do(request)
 	if err != nil {
-		return nil, false, down("userinfo: %w", err)
+		if asked, ok := errors.AsType[*url.Error](err); ok { // whose text has the address, in which may be what proves who asks
+			err = asked.Err
+		}
+		return nil, false, down("userinfo: %s: %w", request.URL.Host, err)
 	}
 	if body, err = read(response, refused); err != nil {
 		return nil, false, fmt.Errorf("userinfo: %w", err)

@@ -704,6 +704,36 @@ func TestWhatIsNoAnswerIsNotBelieved(t *testing.T) {
 	}
 }
 
+// S-286: what proves to Facebook who asks stands in an address, and in no error.
+func TestAnErrorHoldsNothingThatOpensAnything(t *testing.T) {
+	there := upstreamtest.Serve(t, "facebook")
+	settings, err := Parse(there.Settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := New(outbound.New(outbound.Options{AllowLoopback: true}))
+	p := &Provider{ID: uuid.New(), ClientID: upstreamtest.ClientID, ClientSecret: upstreamtest.ClientSecret, Settings: settings}
+	for name, answer := range map[string]http.HandlerFunc{
+		"hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"is broken": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, r.URL.String()+r.Header.Get("Authorization"), http.StatusInternalServerError)
+		},
+		"refuses": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) },
+		"lies":    func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.String())) },
+	} {
+		there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, r *http.Request, asked string) bool {
+			if asked == "userinfo" {
+				answer(w, r)
+			}
+			return asked == "userinfo"
+		}})
+		_, _, err := signIn(t, u, there, p, Ask{})
+		if err == nil || strings.Contains(err.Error(), "appsecret_proof") || strings.Contains(err.Error(), "at-") || strings.Contains(err.Error(), "Bearer") {
+			t.Errorf("one that %s: %v", name, err)
+		}
+	}
+}
+
 func TestOneTryShowsWhetherAProviderIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		there := upstreamtest.New(t, "github")
