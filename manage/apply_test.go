@@ -307,6 +307,43 @@ func TestWhatDiffersIsChangedAndWhatIsNotNamedIsPruned(t *testing.T) {
 	expect(t, "all of it", changes(result), "- api https://api.example", "- client new", ". client api", "- permission orders:read")
 }
 
+// Whatever something was before, it comes to be what the manifest says, and nothing of what it was stays.
+func TestWhatIsAppliedIsAllThatThereIs(t *testing.T) {
+	t.Parallel()
+	o := applying(newReplica(storagetest.DB(t)))
+	o.apply(t, manifest(t, "{keizer: 1, slug: acme, roles: [{name: clerk}], clients: [{client_id: job, grant_types: [client_credentials]}]}"), manage.ApplyOptions{})
+	key := es256JWKS
+	changes := func(a *manage.Applied) []string { // but for what other parts of the list have left
+		return slices.DeleteFunc(changes(a), func(line string) bool { return line == ". client job" })
+	}
+	for i, text := range []string{
+		`clients: [{client_id: x, redirect_uris: ["https://x.example/cb"], contacts: [a@x.example], software_id: x, "client_name#de": X, client_uri: "https://x.example"}]`,
+		`clients: [{client_id: x, grant_types: [client_credentials], token_endpoint_auth_method: private_key_jwt, jwks: ` + key + `}]`,
+		`clients: [{client_id: x, grant_types: [client_credentials], token_endpoint_auth_method: private_key_jwt, jwks_uri: "https://x.example/jwks", disabled: true}]`,
+		`clients: [{client_id: x, redirect_uris: ["https://x.example/cb"], grant_types: [authorization_code, refresh_token], token_endpoint_auth_method: none, scope: openid}]`,
+		`clients: [{client_id: x, redirect_uris: ["https://x.example/cb"], token_endpoint_auth_method: private_key_jwt, jwks: ` + key + `, token_endpoint_auth_signing_alg: ES256}]`,
+		`clients: [{client_id: x, redirect_uris: ["https://x.example/cb"]}]`,
+		`providers: [{name: p, client_id: us, preset: oidc, issuer: "https://idp.example", secret: {env: P}, parameters: {a: b, c: d}, claims: {sub: id, name: full}, roles: {claim: g, map: {a: [clerk], b: [clerk]}}}]`,
+		`providers: [{name: p, client_id: us, preset: oidc, issuer: "https://idp.example", parameters: {c: d}, claims: {name: full}, roles: {claim: g, map: {b: [clerk]}}, auth_method: none}]`,
+		`providers: [{name: p, client_id: them, preset: google, secret: {env: P}, domains: [acme.example]}]`,
+		`providers: [{name: p, client_id: us, preset: oauth2, auth_method: none, authorization_endpoint: "https://o.example/a", token_endpoint: "https://o.example/t", userinfo_endpoint: "https://o.example/u"}]`,
+		`apis: [{identifier: "urn:a:b", name: B, client_id: job, scopes: [{name: b, description: B}, {name: a, permission: "keizer:users:read"}]}]`, `apis: [{identifier: "urn:a:b", scopes: [{name: c}]}]`, `apis: [{identifier: "urn:a:b"}]`,
+		`roles: [{name: clerk, description: X, permissions: ["keizer:users:read", "keizer:audit:read"]}]`, `roles: [{name: clerk}]`,
+		`settings: {sign_up: {fields: {name: null, username: optional}}, login: {methods: [password]}, tokens: {refresh_replay_window: 0s}}`, `settings: {sign_up: {fields: {username: required}}}`, `settings: {}`,
+	} {
+		m := manifest(t, "{keizer: 1, slug: acme, "+text+"}")
+		if changed := changes(o.apply(t, m, manage.ApplyOptions{Secrets: given(t, m)})); len(changed) != 1 {
+			t.Errorf("%d: %v", i, changed)
+		}
+		expect(t, text, changes(o.apply(t, m, manage.ApplyOptions{Secrets: given(t, m)})))
+		described := manifest(t, o.described(t, "acme"))
+		expect(t, text+", described", changes(o.apply(t, described, manage.ApplyOptions{Prune: true})))
+	}
+	if end := o.described(t, "acme"); !strings.Contains(end, "settings: {}") || strings.Contains(end, "contacts") || strings.Contains(end, "parameters") {
+		t.Errorf("at the end there is\n%s", end)
+	}
+}
+
 func mustOrg(t testing.TB, ctx context.Context) *tenant.Org {
 	t.Helper()
 	org, err := tenant.From(ctx)
