@@ -172,6 +172,8 @@ func TestAProviderThatWouldNotDoIsRefused(t *testing.T) {
 	}
 	_, err = o.UpdateProvider(bound, "google", manage.ProviderPatch{Settings: upstream.Patch{"roles": map[string]any{"map": map[string]any{"b": []any{"clerk"}}}}})
 	forbidden(t, "more of it", err, "orders:write")
+	_, err = o.UpdateProvider(bound, "google", manage.ProviderPatch{Settings: upstream.Patch{"issuer": "https://idp.example"}})
+	forbidden(t, "somebody else who says who has it", err, "orders:write")
 	for i := range 49 {
 		_, err := o.CreateProvider(ctx, "p"+string(rune('a'+i/26))+string(rune('a'+i%26)), wanted(t, "id", "s", `{"preset":"google"}`))
 		must(t, err)
