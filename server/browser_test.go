@@ -30,6 +30,7 @@ func TestInARealBrowser(t *testing.T) {
 		"a person signs in with passkeys and codes":                    aPersonSignsInWithPasskeysAndCodes,
 		"a passkey is offered beside the user name":                    aPasskeyIsOfferedBesideTheUserName,
 		"whoever must sets up a second factor on the way in":           whoeverMustSetsUpASecondFactorOnTheWayIn,
+		"somebody signs in at providers":                               somebodySignsInAtProviders,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,

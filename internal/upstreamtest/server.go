@@ -321,7 +321,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.Profile.FormPost {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		page := template.Must(template.New("").Parse(`<!doctype html><html lang=en><title>Provider</title><h1 id="page-title">Continue</h1>
+		page := template.Must(template.New("").Parse(`<!doctype html><html lang=en><title>Provider</title><link rel="icon" href="data:,"><h1 id="page-title">Continue</h1>
 <form method="post" action="{{.To}}">{{range $name, $values := .Values}}{{range $values}}<input type="hidden" name="{{$name}}" value="{{.}}">{{end}}{{end}}
 <button id="continue">Continue</button></form>`))
 		_ = page.Execute(w, map[string]any{"To": query.Get("redirect_uri"), "Values": values})
