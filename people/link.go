@@ -71,6 +71,27 @@ func (p *People) seal(digest string, data any) ([]byte, error) {
 	return json.Marshal(s)
 }
 
+// Reseal seals the data of links anew that is sealed under an older master key than the current one.
+func (p *People) Reseal(ctx context.Context) (storage.Resealed, error) {
+	return p.db.ResealVerificationTokens(ctx, p.sealAnew)
+}
+
+// sealAnew is the data of a link under the current master key; nil where it is under it, or not sealed.
+func (p *People) sealAnew(digest string, data []byte) ([]byte, error) {
+	var s sealed
+	if json.Unmarshal(data, &s) != nil || len(s.Sealed) == 0 || p.keyring.Current(s.Sealed) {
+		return nil, nil
+	}
+	plain, err := p.keyring.Open(purposeLink, s.Sealed, digest)
+	if err == nil {
+		s.Sealed, err = p.keyring.Seal(purposeLink, plain, digest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("seal the data of a link anew: %w", err)
+	}
+	return json.Marshal(s)
+}
+
 func (p *People) unseal(row *storage.VerificationToken, data any) error {
 	var s sealed
 	err := json.Unmarshal(row.Data, &s)

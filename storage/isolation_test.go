@@ -829,6 +829,9 @@ var asksEverywhere = map[string]string{
 	"EndSetupTokens":           "as above",
 	"ClaimResetRequests":       "a job",
 	"CheckMasterKey":           "the installation has one master key",
+	"resealPage":               "the installation has one master key",
+	"resealTokens":             "as above",
+	"ResealInstance":           "as above",
 	"CheckpointAudits":         "a job",
 	"PurgeAudit":               "of an organization that was deleted",
 	"purge":                    "a job",
@@ -849,7 +852,7 @@ var asksEverywhere = map[string]string{
 // noQuestion are the exported methods with a context that ask about rows through others, or not at all.
 var noQuestion = []string{
 	"UpdateOrganization", "SetIssuerHost", "EraseOrganizations",
-	"InTx", "Tally", "Migrate", "MigrationStatus", "PendingMigrations", "Purge",
+	"InTx", "Tally", "Migrate", "MigrationStatus", "PendingMigrations", "Purge", "Reseal", "ResealVerificationTokens",
 	"ServerVersion", "MasterKeyKnown", "ClockSkew", "LosesPreparedStatements", // of the database itself, for doctor
 }
 

@@ -22,7 +22,7 @@ import (
 var ofThisMachine = map[string][]string{
 	"keizer serve": nil, "keizer setup-link": nil, "keizer try": nil, "keizer doctor": nil, "keizer healthcheck": nil, "keizer version": nil,
 	"keizer migrate up": nil, "keizer migrate status": nil, "keizer config show": nil, "keizer config validate": nil, "keizer config reference": nil,
-	"keizer mail list": nil, "keizer mail retry": {"--all"}, "keizer mail test": {"you@example.com"}, "keizer secret generate": nil,
+	"keizer mail list": nil, "keizer mail retry": {"--all"}, "keizer mail test": {"you@example.com"}, "keizer secret generate": nil, "keizer secret rotate-master": nil,
 	"keizer audit purge": nil, "keizer completion bash": nil, "keizer completion zsh": nil, "keizer completion fish": nil, "keizer completion powershell": nil,
 }
 

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -58,6 +59,12 @@ func Parse(current string, old ...string) (*Keyring, error) {
 
 // KeyID names the current master key without giving anything of it away.
 func (k *Keyring) KeyID() string { return hex.EncodeToString(k.keys[0].id[:]) }
+
+// Mark is what everything begins with that is sealed under the current master key.
+func (k *Keyring) Mark() []byte { return append([]byte{version}, k.keys[0].id[:]...) }
+
+// Current reports whether something was sealed under the current master key, so that no older one is needed for it.
+func (k *Keyring) Current(sealed []byte) bool { return bytes.HasPrefix(sealed, k.Mark()) }
 
 // String keeps the keys out of logs.
 func (k *Keyring) String() string { return "keyring " + k.KeyID() }
