@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -995,6 +996,26 @@ func TestSettingsThatAreWrongAreSaidAtOnce(t *testing.T) {
 		slices.Sort(found)
 		if !slices.Equal(found, paths) {
 			t.Errorf("%s:\n%v, want\n%v", text, found, paths)
+		}
+	}
+}
+
+func TestTheOperationsManualHasEveryMember(t *testing.T) {
+	manual, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	want.WriteString("| member | type | meaning |\n|---|---|---|\n")
+	for _, m := range Members() {
+		want.WriteString("| `" + m.Path + "` | " + m.Type + " | " + m.Meaning + " |\n")
+	}
+	if !strings.Contains(string(manual), want.String()) {
+		t.Errorf("docs/operations.md lacks this table:\n%s", want.String())
+	}
+	for _, preset := range Presets() {
+		if !strings.Contains(string(manual), "| `"+preset.Name+"` | ") {
+			t.Errorf("docs/operations.md does not say what is registered at %s", preset.Name)
 		}
 	}
 }
