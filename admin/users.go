@@ -112,7 +112,7 @@ func (a *API) mountUsers() {
 			Email      string         `json:"email" maxLength:"320"`
 			Username   string         `json:"username,omitempty" maxLength:"200"`
 			FullName   string         `json:"full_name,omitempty" maxLength:"200"`
-			Password   given[string]  `json:"password,omitzero" writeOnly:"true" maxLength:"1024" doc:"What they sign in with. Without one they get in by a provider that vouches for their address, or choose one by a letter that they ask for."`
+			Password   given[string]  `json:"password,omitzero" writeOnly:"true" maxLength:"1024" doc:"What they sign in with."`
 			IsVerified bool           `json:"is_verified,omitempty" doc:"Whether the e-mail address is known to be theirs."`
 			Roles      []string       `json:"roles,omitempty" maxItems:"100" doc:"The names of the roles that they have from the beginning."`
 			Metadata   map[string]any `json:"metadata,omitempty" doc:"Claims under their standard names, and the organization's own."`
@@ -120,7 +120,8 @@ func (a *API) mountUsers() {
 	}
 	register(a, operation{
 		id: "create-user", method: http.MethodPost, path: usersPath, summary: "Make a person", status: http.StatusCreated,
-		permission: permission.UsersWrite, names: userNames,
+		description: "Without a password they get in by a provider that vouches for their address, or choose one by a letter that they ask for.",
+		permission:  permission.UsersWrite, names: userNames,
 	}, func(ctx context.Context, in *createIn) (*one[User], error) {
 		row, err := a.operators.CreateUser(ctx, manage.NewUser{
 			Username: in.Body.Username, Email: in.Body.Email, FullName: in.Body.FullName, Password: secret.Text(in.Body.Password.Value),

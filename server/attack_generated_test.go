@@ -292,7 +292,7 @@ func TestRequestsMadeFromTheDocumentFindNoFaultAndNoOtherAnswer(t *testing.T) {
 	}, "")
 	stranger, lesser := house.Machine(house.Organization("elsewhere"), every(false)...), house.Machine(acme, permission.AuditRead)
 	c := contractOf(t, house)
-	m := &maker{rand.New(rand.NewPCG(4, 2026)), c, house.Base, 0} //nolint:gosec // the same requests every time
+	m := &maker{rand.New(rand.NewPCG(4, 2026)), c, house.Base, 0} // the same requests every time
 	operations := inOrder(house.Operations())
 
 	asked := 0
