@@ -82,7 +82,7 @@ func (a *API) mountAuditTrail() {
 
 	type verifyIn struct {
 		InOrg
-		Checkpoint string `query:"checkpoint" maxLength:"200" doc:"What was kept of the chain: the number of an event, a colon and its MAC. The chain must go through it."`
+		Checkpoint string `query:"checkpoint" maxLength:"200" doc:"What was kept of the chain: an event's number, a colon and its MAC. The chain must go through it."`
 		SinceKept  string `query:"since_checkpoint" enum:"true,false" doc:"Whether only what came after the checkpoint is looked at."`
 	}
 	register(a, operation{

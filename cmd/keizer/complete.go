@@ -105,7 +105,7 @@ func (p *program) complete(cmd *cobra.Command) {
 func (p *program) arguments(cmd *cobra.Command) cobra.CompletionFunc {
 	var sources []cobra.CompletionFunc
 	for _, name := range strings.Fields(cmd.Use)[1:] {
-		source := cobra.CompletionFunc(cobra.NoFileCompletions)
+		var source cobra.CompletionFunc = cobra.NoFileCompletions
 		switch is, isNew := strings.Trim(name, "[]"), strings.HasPrefix(cmd.Use, "create "); {
 		case is == "FILE":
 			source = files

@@ -43,7 +43,8 @@ func (p *program) credentials() (c credentials, err error) {
 	case c.token != "":
 		return credentials{token: c.token}, nil
 	case c.clientID == "":
-		return c, usage("--server needs an access token, in KEIZER_TOKEN or the file that --token-file names, or a client that gets one, in KEIZER_CLIENT_ID and KEIZER_CLIENT_SECRET")
+		return c, usage("--server needs an access token, in KEIZER_TOKEN or the file that --token-file names, " +
+			"or a client that gets one, in KEIZER_CLIENT_ID and KEIZER_CLIENT_SECRET")
 	case c.secret == "":
 		return c, usage("KEIZER_CLIENT_ID needs KEIZER_CLIENT_SECRET, or KEIZER_CLIENT_SECRET_FILE")
 	}
@@ -144,7 +145,8 @@ func (r *remote) tokenEndpoint(ctx context.Context, issuer string) (string, erro
 }
 
 // errUnknownClient says that the client is of another organization, or that its secret is wrong.
-var errUnknownClient = errors.New("the server does not know the client, or its secret is another: KEIZER_CLIENT_ISSUER names the issuer of its organization, if that is not found by itself")
+var errUnknownClient = errors.New("the server does not know the client, or its secret is another: " +
+	"KEIZER_CLIENT_ISSUER names the issuer of its organization, if that is not found by itself")
 
 // tokenFrom gets a token (RFC 6749 §4.4).
 func (r *remote) tokenFrom(ctx context.Context, endpoint string) (secret.Text, error) {

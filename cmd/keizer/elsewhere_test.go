@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -165,7 +167,7 @@ func TestWhatAServerRefusesIsTold(t *testing.T) {
 func TestAServerIsBelievedByItsCertificateAlone(t *testing.T) {
 	s := newStation(t)
 	server := httptest.NewUnstartedServer(answers(200, nil, `{"items":[]}`))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of who does not believe it
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // of who does not believe it
 	server.StartTLS()
 	defer server.Close()
 	write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
@@ -274,4 +276,40 @@ func TestAClientGetsItsTokenFromItsOwnOrganization(t *testing.T) {
 	write(t, "secret", "wrong")
 	far.environ = []string{"KEIZER_SERVER=" + base, "KEIZER_CLIENT_ID=" + text(t, own, "client_id"), "KEIZER_CLIENT_SECRET_FILE=secret"}
 	far.refused(exitFailed, "the server does not know the client, or its secret is another", "role", "list", "--org", "acme")
+}
+
+// Whoever follows the audit sees what comes, on the database and through a server alike, until they have seen enough.
+func TestTheAuditIsFollowedFromHereAndFromElsewhere(t *testing.T) {
+	s := newStation(t)
+	base, _ := s.serve("--listen", "127.0.0.1:0")
+	machine := s.object("client", "create", "--name", "machine", "--grant-type", "client_credentials", "--scope", "keizer:audit:read")
+	far := s.through(base, text(t, machine, "client_id"), text(t, machine, "client_secret"))
+	for name, who := range map[string]*station{"here": s, "elsewhere": far} {
+		ctx, enough := context.WithCancel(t.Context())
+		lines, out := io.Pipe()
+		code := make(chan int, 1)
+		go func() {
+			defer out.Close()
+			args := []string{"audit", "tail", "-f", "-n", "1", "--action", "role.created", "-o", "json", "--org", "default"}
+			code <- run(ctx, args, strings.NewReader(""), out, io.Discard, who.environ)
+		}()
+		s.do("role", "create", name)
+		s.do("role", "create", name+" again")
+		seen := json.NewDecoder(lines)
+		for last := ""; last != name+" again"; {
+			var event struct {
+				Action  string
+				Details struct{ After struct{ Name string } }
+			}
+			if err := seen.Decode(&event); err != nil || event.Action != "role.created" || event.Details.After.Name == last {
+				t.Fatalf("%s: %+v after %q, %v", name, event, last, err)
+			}
+			last = event.Details.After.Name
+		}
+		enough()
+		if ended := <-code; ended != 0 {
+			t.Errorf("%s: exit code %d", name, ended)
+		}
+		lines.Close()
+	}
 }

@@ -435,7 +435,8 @@ func (p *program) providerDelete() *cobra.Command {
 		Use: "delete NAME", Short: "Delete a provider: whoever signed in there alone has a new password sent to them", Args: takes("NAME"), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !sure {
-				return usage("people may have no other way to sign in than this provider: say that you mean it with --yes, or switch it off with update --set disabled=true")
+				return usage("people may have no other way to sign in than this provider: say that you mean it with --yes, " +
+					"or switch it off with update --set disabled=true")
 			}
 			show := func(org *tenant.Org, accounts int64, err error) error {
 				if err != nil {

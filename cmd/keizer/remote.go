@@ -54,7 +54,8 @@ func (p *program) serverFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.server, "server", "", "work through the management API of this server, not on the database (KEIZER_SERVER)")
 	flags.StringVar(&p.tokenFile, "token-file", "", "file with the access token for --server, or - for standard input (KEIZER_TOKEN_FILE)")
-	flags.StringVar(&p.caFile, "ca-file", "", "file with the certificates in PEM of whom to believe who --server is, besides those the machine trusts (KEIZER_CA_FILE)")
+	flags.StringVar(&p.caFile, "ca-file", "",
+		"file with the certificates in PEM of whom to believe who --server is, besides those the machine trusts (KEIZER_CA_FILE)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return p.whichWay(cmd) }
 }
 
@@ -326,7 +327,8 @@ func (r *remote) ask(ctx context.Context, c call, address, kind, key string, bod
 		return nil, err
 	}
 	if answer.status >= http.StatusMultipleChoices {
-		if kind, _, _ := strings.Cut(answer.header.Get("Content-Type"), ";"); kind != "application/problem+json" || json.Unmarshal(answer.body, &answer.problem) != nil {
+		kind, _, _ := strings.Cut(answer.header.Get("Content-Type"), ";")
+		if kind != "application/problem+json" || json.Unmarshal(answer.body, &answer.problem) != nil {
 			return nil, answer.foreign()
 		}
 	}

@@ -278,7 +278,7 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 	ran["keizer org create"] = true
 	for i, way := range ways { // a token of each organization, which the other does not know
 		svc := s.object("client", "create", "--org", way.kept["org"], "--name", "svc", "--grant-type", "client_credentials", "--scope", permission.UsersRead, "--access-token-format", "jwt")
-		r := &remote{p: &program{}, base: base, audience: base + admin.Path, http: http.DefaultClient, credentials: credentials{
+		r := &remote{p: &program{}, base: base, audience: base + admin.Path, http: &http.Client{Timeout: requestTimeout}, credentials: credentials{
 			clientID: text(t, svc, "client_id"), secret: secret.Text(text(t, svc, "client_secret")), issuer: base + "/o/" + way.kept["org"],
 		}}
 		token, err := r.getToken(t.Context())

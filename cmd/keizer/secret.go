@@ -77,7 +77,8 @@ func (p *program) showResealed(all []storage.Resealed) error {
 		return err
 	}
 	if stuck > 0 {
-		return failed(fmt.Errorf("%d values open under no master key of the configuration, and were left as they are: add the key that they need to master_key_old", stuck))
+		return failed(fmt.Errorf("%d values open under no master key of the configuration, and were left as they are: "+
+			"add the key that they need to master_key_old", stuck))
 	}
 	return nil
 }

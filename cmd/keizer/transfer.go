@@ -221,7 +221,7 @@ func (r *remote) importUsers(ctx context.Context, from manage.RecordReader, opti
 
 // recordText is a record as it goes to a server, with its password, which does not print itself.
 func recordText(record *manage.Record) (json.RawMessage, error) {
-	text, err := json.Marshal(record)
+	text, err := json.Marshal(record) //nolint:gosec // a password prints as [redacted]
 	if err != nil || record.Password == "" {
 		return text, err
 	}
