@@ -705,13 +705,14 @@ func TestARequestUnderAKeyIsCarriedOutOnce(t *testing.T) {
 		user := other.Do("POST", "/organizations/acme/users", map[string]any{"email": "contested@example.com", "password": servertest.Password})
 		client := other.Do("POST", path, body)
 		api := other.Do("POST", "/organizations/acme/apis", map[string]any{"identifier": "https://contested.example", "name": "x"})
+		provider := other.Do("POST", "/organizations/acme/providers", map[string]any{"name": "contested", "preset": "google", "client_id": "us", "client_secret": "hunter2"})
 		org := other.Do("GET", "/organizations/acme", nil)
 		for at, thing := range map[string]struct {
 			is    *servertest.Answer
 			field string
 		}{
 			"/roles/contested": {role, "description"}, "/users/" + user.Text("id"): {user, "full_name"}, "/clients/" + client.Text("client_id"): {client, "client_name"},
-			"/apis/" + api.Text("id"): {api, "name"}, "": {org, "name"},
+			"/apis/" + api.Text("id"): {api, "name"}, "": {org, "name"}, "/providers/contested": {provider, "title"},
 		} {
 			won := make([]int, 6)
 			for i := range won {
