@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/permission"
+	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -15,6 +16,9 @@ type ProviderToken struct {
 	AccessToken string     `json:"access_token"`
 	ExpiresAt   *time.Time `json:"expires_at,omitempty" doc:"Until when it is good, if the provider has said so."`
 }
+
+// providerRetrySecond is when a provider may be asked again that does not answer.
+const providerRetrySecond = "30"
 
 // mountTokens are /organizations/{org}/tokens: one that somebody holds, and brings; and those that providers have given.
 func (a *API) mountTokens() {
@@ -54,7 +58,7 @@ func (a *API) mountTokens() {
 	register(a, operation{
 		id: "reveal-provider-token", method: http.MethodPost, path: userPath + "/provider-tokens/{provider}",
 		summary:     "Show the access token that a provider has given for a person",
-		description: "Renewed, if need be. That it was shown is written down. That none is kept is a conflict.", permission: permission.UsersWrite,
+		description: "Renewed, if need be. That it was shown is written down. That none is kept, or that none is given any more, is a conflict.", permission: permission.UsersWrite,
 	}, func(ctx context.Context, in *OfProviderToken) (*struct{ Body ProviderToken }, error) {
 		user, err := a.user(ctx, in.User)
 		if err != nil {
@@ -66,6 +70,14 @@ func (a *API) mountTokens() {
 		token, expires, err := a.operators.ProviderToken(ctx, in.Provider, user.ID)
 		if errors.Is(err, storage.ErrNotFound) {
 			return nil, problem(http.StatusConflict, typeTaken, "No token is kept that the provider has given for this person.")
+		}
+		switch {
+		case errors.Is(err, upstream.ErrEnded):
+			return nil, problem(http.StatusConflict, typeTaken, "The token is over, and the provider gives no other until the person has signed in there again.")
+		case errors.Is(err, upstream.ErrDown):
+			return nil, problem(http.StatusServiceUnavailable, typeBlank, "The provider does not answer. Try again in a while.").with("Retry-After", providerRetrySecond)
+		case errors.Is(err, upstream.ErrRefused), errors.Is(err, upstream.ErrUntrusted):
+			return nil, problem(http.StatusConflict, typeTaken, "The provider has not renewed the token. Test the provider.")
 		}
 		if err != nil {
 			return nil, err

@@ -24,6 +24,7 @@ import (
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/throttle"
@@ -679,5 +680,67 @@ func TestPeopleOfOneOrganizationSignInAtAnother(t *testing.T) {
 	page = visitor.SignIn(page, "alice", servertest.Password)
 	if arrived, _ := page.Arrived(); arrived.Get("code") == "" {
 		t.Errorf("%s %s", page.URL, page.Body)
+	}
+}
+
+// What a provider has given for somebody is told to whoever manages people, and renewed first; what came of a provider that does not is
+// told as what it is.
+func TestAProgramIsGivenTheTokenOfAProvider(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	there := served(t, house, org, "oidc", `{"sign_up":"always"}`)
+	g := from(t, "192.0.2.1")
+	g.sees(g.away(house.Base+"/login?return_to=/account", "oidc"), "Your account")
+	user, err := house.DB.UserByLogin(org, upstreamtest.Alice().Email)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked, err := house.DB.UpstreamAccountsOf(org, user.ID)
+	if err != nil || len(linked) != 1 {
+		t.Fatalf("%+v, %v", linked, err)
+	}
+	machine := house.Machine(org, permission.UsersWrite)
+	reveal := func() *servertest.Answer {
+		t.Helper()
+		return machine.Do(http.MethodPost, "/organizations/default/users/"+user.ID.String()+"/provider-tokens/oidc", nil)
+	}
+	late := func() {
+		t.Helper()
+		kept, err := house.DB.UpstreamAccountOf(org, user.ID, linked[0].ID)
+		if err == nil {
+			over := time.Now().Add(-time.Second)
+			kept.ExpiresAt = &over
+			err = house.DB.UseUpstreamAccount(org, kept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := reveal()
+	if first.Status != http.StatusOK || !strings.HasPrefix(first.Text("access_token"), "at-") {
+		t.Fatalf("%d %s", first.Status, first.Body)
+	}
+	late()
+	if second := reveal(); second.Status != http.StatusOK || second.Text("access_token") == first.Text("access_token") {
+		t.Errorf("%d %s", second.Status, second.Body)
+	}
+	late()
+	for _, fault := range []struct {
+		status int
+		body   string
+		want   int
+	}{{http.StatusBadGateway, "<html>", http.StatusServiceUnavailable}, {http.StatusUnauthorized, `{"error":"invalid_client"}`, http.StatusConflict}, {http.StatusBadRequest, `{"error":"invalid_grant"}`, http.StatusConflict}} {
+		there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, _ *http.Request, endpoint string) bool {
+			if endpoint == "token" {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(fault.status)
+				_, _ = w.Write([]byte(fault.body))
+			}
+			return endpoint == "token"
+		}})
+		if answer := reveal(); answer.Status != fault.want || answer.Status == http.StatusServiceUnavailable && answer.Header.Get("Retry-After") == "" || strings.Contains(answer.Body, "html") {
+			t.Errorf("%d %s: %d %s", fault.status, fault.body, answer.Status, answer.Body)
+		}
 	}
 }

@@ -389,6 +389,9 @@ func (p *program) providerToken() *cobra.Command {
 				if errors.Is(err, storage.ErrNotFound) {
 					return notFound("there is no token of provider %q for user %q", args[0], user)
 				}
+				if errors.Is(err, upstream.ErrEnded) {
+					return notFound("the token of provider %q for user %q is over: there is another when they sign in there again", args[0], user)
+				}
 				if err != nil {
 					return err
 				}
