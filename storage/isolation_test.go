@@ -800,7 +800,7 @@ var unharmed = []string{
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
 	"RightsOf", "ListAPIs", "ScopesNamed", "CountAPIs",
 	"DeleteLogo", "ListHosts", "CountPasskeys",
-	"EndOtherSessions", "UpstreamAccountsOf", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince", "RightsAtProvider",
+	"EndOtherSessions", "UpstreamAccountsOf", "GiveUpUpstreamRenewal", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince", "RightsAtProvider",
 }
 
 // asksEverywhere are the methods that are not about one organization. It is a list to keep short: each has its reason.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,6 +24,8 @@ type sealedColumn struct {
 	key []string
 	// text says that the value is base64 in a column of text.
 	text bool
+	// until is the column that says until when somebody compares the value with what they have read, and it has to stay; if there is one.
+	until string
 }
 
 var sealedColumns = []sealedColumn{
@@ -32,7 +35,7 @@ var sealedColumns = []sealedColumn{
 	{table: "passkeys", column: "record", key: []string{"id", "user_id", "credential_id"}},
 	{table: "oauth_providers", column: "client_secret", key: []string{"id"}, text: true},
 	{table: "oauth_accounts", column: "access_token", key: []string{"id"}, text: true},
-	{table: "oauth_accounts", column: "refresh_token", key: []string{"id"}, text: true},
+	{table: "oauth_accounts", column: "refresh_token", key: []string{"id"}, text: true, until: "renewing_until"},
 	{table: "upstream_requests", column: "data", key: []string{"digest", "browser_digest"}},
 	{table: "outbox", column: "payload", key: []string{"id"}},
 	{table: "idempotency_keys", column: "answer", key: []string{"digest"}},
@@ -46,6 +49,8 @@ type Resealed struct {
 	// Done is how many were sealed anew, Stuck how many open under no key that there is, and First what is wrong with the first of these.
 	Done, Stuck int64
 	First       error
+	// busy is how many have to stay for a moment.
+	busy int64
 }
 
 const (
@@ -53,6 +58,8 @@ const (
 	resealBatch = 100
 	// resealPasses is how often a column is gone through: somebody who has read a value before may write it back after.
 	resealPasses = 5
+	// resealPause is how long it is waited for those who need a value as it is. They are done within a minute.
+	resealPause = 500 * time.Millisecond
 )
 
 // Reseal seals anew whatever is sealed under an older master key than the current one, batch by batch. It may be interrupted and called
@@ -63,7 +70,7 @@ func (db *DB) Reseal(ctx context.Context) ([]Resealed, error) {
 		all[i].Column = c.table + "." + c.column
 		for pass := 0; ; pass++ {
 			before := all[i].Done
-			all[i].Stuck = 0
+			all[i].Stuck, all[i].busy = 0, 0
 			for after := ""; ; {
 				last, n, err := db.resealPage(ctx, c, after, &all[i])
 				if err != nil {
@@ -74,6 +81,13 @@ func (db *DB) Reseal(ctx context.Context) ([]Resealed, error) {
 				}
 				after = last
 			}
+			if all[i].busy > 0 {
+				if err := waited(ctx, resealPause); err != nil {
+					return all, fmt.Errorf("seal %s anew: %w", all[i].Column, err)
+				}
+				pass--
+				continue
+			}
 			if all[i].Done == before {
 				break
 			}
@@ -83,6 +97,17 @@ func (db *DB) Reseal(ctx context.Context) ([]Resealed, error) {
 		}
 	}
 	return all, nil
+}
+
+func waited(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }
 
 // resealPage seals anew what there is in the first rows behind one, and returns the last of them and how many there were.
@@ -98,6 +123,10 @@ func (db *DB) resealPage(ctx context.Context, c sealedColumn, after string, into
 			n = len(rows)
 			for _, row := range rows {
 				last = row.key[0]
+				if row.until != nil && row.until.After(q.now) {
+					found.busy++
+					continue
+				}
 				of := cell{db.ring, []string{row.org.String(), c.table, c.column, strings.Join(row.key, " ")}}
 				switch again, err := c.again(of, row.value); {
 				case errors.Is(err, seal.ErrOpen):
@@ -119,7 +148,7 @@ func (db *DB) resealPage(ctx context.Context, c sealedColumn, after string, into
 	if err != nil {
 		return "", 0, err
 	}
-	into.Done, into.Stuck = into.Done+found.Done, into.Stuck+found.Stuck
+	into.Done, into.Stuck, into.busy = into.Done+found.Done, into.Stuck+found.Stuck, into.busy+found.busy
 	if into.First == nil {
 		into.First = found.First
 	}
@@ -131,6 +160,7 @@ type sealedRow struct {
 	org   uuid.UUID
 	key   []string
 	value []byte
+	until *time.Time
 }
 
 // sealedUnderOther reads some of them, in the order of their keys, and keeps others from changing them until the transaction ends.
@@ -148,8 +178,12 @@ func (q *query) sealedUnderOther(c sealedColumn, after string) (all []sealedRow,
 		beyond = " AND " + c.key[0] + " > $2"
 		args = append(args, after)
 	}
-	statement := fmt.Sprintf(`SELECT org_id, %[1]s, %[2]s FROM %[3]s WHERE %[2]s IS NOT NULL AND length(%[2]s) > 0 AND substr(%[2]s, 1, %[4]d) <> $1%[5]s
-		ORDER BY %[6]s LIMIT %[7]d`, strings.Join(c.key, ", "), c.column, c.table, size, beyond, c.key[0], resealBatch)
+	until := "NULL"
+	if c.until != "" {
+		until = c.until
+	}
+	statement := fmt.Sprintf(`SELECT org_id, %[1]s, %[2]s, %[8]s FROM %[3]s WHERE %[2]s IS NOT NULL AND length(%[2]s) > 0 AND substr(%[2]s, 1, %[4]d) <> $1%[5]s
+		ORDER BY %[6]s LIMIT %[7]d`, strings.Join(c.key, ", "), c.column, c.table, size, beyond, c.key[0], resealBatch, until)
 	if q.db.dialect == migrations.Postgres {
 		statement += " FOR UPDATE"
 	}
@@ -164,7 +198,7 @@ func (q *query) sealedUnderOther(c sealedColumn, after string) (all []sealedRow,
 		for i := range row.key {
 			into = append(into, &row.key[i])
 		}
-		if err := rows.Scan(append(into, &row.value)...); err != nil {
+		if err := rows.Scan(append(into, &row.value, &row.until)...); err != nil {
 			return nil, err
 		}
 		all = append(all, row)
