@@ -61,7 +61,7 @@ func (p *program) apply() *cobra.Command {
 			}
 			options := manage.ApplyOptions{DryRun: dryRun, Prune: prune}
 			if p.there() {
-				err = p.throughTo(cmd, "", func(ctx context.Context, r *remote) error {
+				err = p.throughTo(cmd, all[0].manifest.Slug, func(ctx context.Context, r *remote) error {
 					return p.applyAll(all, options, detailed, func(d *described, o manage.ApplyOptions) (*manage.Applied, error) { return r.apply(ctx, d, o) })
 				})
 			} else {

@@ -263,6 +263,8 @@ func TestAClientGetsItsTokenFromItsOwnOrganization(t *testing.T) {
 		t.Errorf("%v", roles)
 	}
 	far.refused(exitFailed, "the server does not know the client, or its secret is another", "role", "list")
+	write(t, "acme.yaml", "keizer: 1\nslug: acme\n") // which says whose the client may be
+	far.refused(exitFailed, "it takes the permission ", "apply", "-f", "acme.yaml")
 	far.refused(exitFailed, "calls itself "+base, "role", "list", "--server", strings.Replace(base, "localhost", "127.0.0.1", 1))
 	far.environ = append(far.environ, "KEIZER_CLIENT_ISSUER="+base+"/o/acme")
 	if roles := far.array("role", "list"); len(roles) != 4 || roles[0]["organization"] != "acme" {
