@@ -64,7 +64,7 @@ type ProviderPatch struct {
 func (o *Operators) CreateProvider(ctx context.Context, name string, wanted ProviderPatch) (*storage.UpstreamProvider, error) {
 	var made *storage.UpstreamProvider
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
-		others, err := o.db.ListUpstreamProviders(ctx, "", 0)
+		others, err := o.allProviders(ctx)
 		if err != nil {
 			return err
 		}
@@ -248,6 +248,19 @@ func homeElsewhere(row *storage.UpstreamProvider, decided *upstream.Settings, ot
 	return nil
 }
 
+// allProviders returns those of the organization, and has whoever else would change one wait for the end of the transaction: of two that
+// take one mail domain at once, one hears of the other.
+func (o *Operators) allProviders(ctx context.Context) ([]storage.UpstreamProvider, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.db.LockOrganization(ctx, org.ID); err != nil {
+		return nil, err
+	}
+	return o.db.ListUpstreamProviders(ctx, "", 0)
+}
+
 // UpdateProvider changes a provider. Of two changes at once both count, one after the other.
 func (o *Operators) UpdateProvider(ctx context.Context, name string, patch ProviderPatch) (row *storage.UpstreamProvider, err error) {
 	for range retries {
@@ -255,7 +268,7 @@ func (o *Operators) UpdateProvider(ctx context.Context, name string, patch Provi
 			if row, err = o.db.UpstreamProvider(ctx, name); err != nil {
 				return err
 			}
-			others, err := o.db.ListUpstreamProviders(ctx, "", 0)
+			others, err := o.allProviders(ctx)
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/identity"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
@@ -473,6 +474,10 @@ func (f *federation) knownBy(ctx context.Context, a *Arrival, known *storage.Use
 			return err
 		}
 		a.User = user
+		_, held, err := p.db.RightsOf(ctx, user.ID)
+		if err != nil {
+			return err
+		}
 		switch bare, err := f.bare(ctx, user); {
 		case err != nil:
 			return err
@@ -480,6 +485,11 @@ func (f *federation) knownBy(ctx context.Context, a *Arrival, known *storage.Use
 			return &refusal{ErrRefused, SwitchedOff, user}
 		case user.EmailCanonical == nil || *user.EmailCanonical != f.canonical():
 			return storage.ErrConflict // the address is somebody else's by now: look again
+		case slices.ContainsFunc(held, permission.Reserved):
+			// Whoever sets up providers may have one that vouches for any address, and would come by it to all that this person may do
+			// here: so that an account of an operator is opened by what Keizer itself knows of it, if only by a letter.
+			a.Outcome = SignInFirst
+			return f.hold(ctx, &user.ID, a.Errand)
 		case !user.IsVerified:
 			// Whoever made the account with an address that they did not prove need not be whose it is. Whose it is has it from now on,
 			// and nobody else knows a way into it (S-229).
@@ -578,9 +588,15 @@ func (f *federation) create(ctx context.Context, a *Arrival) error {
 	err = p.db.InTx(ctx, func(ctx context.Context) error {
 		details := map[string]any{"by": "provider", "provider": f.provider.Name, "verified": true}
 		invitation, err := f.invitation(ctx, decided, canonical)
+		if err != nil {
+			return err
+		}
+		operator, err := f.invitesOperator(ctx, invitation)
 		switch {
 		case err != nil:
 			return err
+		case operator:
+			return &refusal{ErrSignUpClosed, "invitation", nil} // which is accepted by its letter, and by nothing else
 		case invitation != nil:
 			if err := p.db.SpendVerificationToken(ctx, invitation.Token, storage.InvitationToken); err != nil {
 				return err
@@ -621,6 +637,24 @@ func (f *federation) invitation(ctx context.Context, decided *settings.Settings,
 		return nil, nil //nolint:nilnil // as above
 	}
 	return invitation, err
+}
+
+// invitesOperator reports whether an invitation is to roles that may do something through Keizer itself. Whoever sets up providers may have
+// one that vouches for any address, and would come by it to what they were not given.
+func (f *federation) invitesOperator(ctx context.Context, invitation *storage.Invitation) (bool, error) {
+	if invitation == nil || len(invitation.Roles) == 0 {
+		return false, nil
+	}
+	names, err := f.people.db.PermissionsOfRoles(ctx, invitation.Roles)
+	if err != nil {
+		return false, err
+	}
+	for _, held := range names {
+		if slices.ContainsFunc(held, permission.Reserved) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // insert makes a person of what the provider tells. What they could not have written themselves is left out.

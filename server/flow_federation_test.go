@@ -744,3 +744,48 @@ func TestAProgramIsGivenTheTokenOfAProvider(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may set up providers, and nothing more, sets one up that vouches for anybody's address: no account of an operator is opened by it,
+// and no invitation to become one is accepted.
+func TestNobodyBecomesAnOperatorByAProviderOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	there := served(t, house, org, "oidc", `{"sign_up":"always"}`)
+	login := house.Base + "/login?return_to=/account"
+	come := func(name string) *formbrowser.Page {
+		there.Become(somebody(name))
+		return from(t, "192.0.2.1").away(login, "oidc")
+	}
+	for _, wanted := range []manage.NewUser{
+		{Email: "unproven@example.com", Password: servertest.Password, Roles: []string{"admin"}},
+		{Email: "bare@example.com", Passwordless: true, Roles: []string{"owner"}},
+		{Email: "proven@example.com", Passwordless: true, Verified: true, Roles: []string{"auditor"}},
+	} {
+		user, err := house.Operators.CreateUser(org, wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := come(strings.TrimSuffix(wanted.Email, "@example.com"))
+		linked, err := house.DB.UpstreamAccountsOf(org, user.ID)
+		if page.Title != "Sign in" || err != nil || len(linked) != 0 {
+			t.Errorf("%s: %d %q, %v, %v", wanted.Email, page.Status, page.Title, linked, err)
+		}
+	}
+	if _, _, err := house.Operators.Invite(org, manage.NewInvitation{Email: "invited@example.com", Roles: []string{"admin"}}); err != nil {
+		t.Fatal(err)
+	}
+	if page := come("invited"); page.Status != http.StatusForbidden {
+		t.Errorf("an invitation: %d %q", page.Status, page.Title)
+	}
+	if _, err := house.DB.UserByLogin(org, "invited@example.com"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("there is an account: %v", err)
+	}
+	// Anybody else comes in as before.
+	if _, _, err := house.Operators.Invite(org, manage.NewInvitation{Email: "guest@example.com", Roles: []string{"member"}}); err != nil {
+		t.Fatal(err)
+	}
+	if page := come("guest"); page.Title != "Your account" {
+		t.Errorf("%d %q", page.Status, page.Title)
+	}
+}
