@@ -262,7 +262,7 @@ func (a *API) mountProviders() {
 		id: "update-provider", method: http.MethodPatch, path: providerPath, summary: "Change an upstream provider", names: providerNames,
 		description: "A member that is null goes back to its default. To have anybody else say who comes from there takes what the people who are " +
 			"linked to it may do.",
-		permission:  permission.ProvidersWrite, schema: patchSchema,
+		permission: permission.ProvidersWrite, schema: patchSchema,
 	}, func(ctx context.Context, in *patchIn) (out *one[Provider], err error) {
 		org, err := tenant.From(ctx)
 		if err != nil {

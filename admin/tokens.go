@@ -58,7 +58,8 @@ func (a *API) mountTokens() {
 	register(a, operation{
 		id: "reveal-provider-token", method: http.MethodPost, path: userPath + "/provider-tokens/{provider}",
 		summary:     "Show the access token that a provider has given for a person",
-		description: "Renewed, if need be. That it was shown is written down. That none is kept, or that none is given any more, is a conflict.", permission: permission.UsersWrite,
+		description: "Renewed, if need be. That it was shown is written down. That none is kept, or that none is given any more, is a conflict.",
+		permission:  permission.UsersWrite,
 	}, func(ctx context.Context, in *OfProviderToken) (*struct{ Body ProviderToken }, error) {
 		user, err := a.user(ctx, in.User)
 		if err != nil {

@@ -50,7 +50,7 @@ func (a *API) mountTransfer() {
 		InOrg
 		Body struct {
 			People     []manage.Record `json:"people" minItems:"1" maxItems:"200"`
-			OnConflict string          `json:"on_conflict,omitempty" enum:"fail,skip,update" doc:"What is done about somebody who is there and differs: fail, unless it is said."`
+			OnConflict string          `json:"on_conflict,omitempty" enum:"fail,skip,update" doc:"What is done about whoever is there and differs; fail if left out."`
 			DryRun     bool            `json:"dry_run,omitempty" doc:"Whether everything is looked at and nothing written."`
 		} `nameHint:"Import"`
 	}
