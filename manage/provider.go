@@ -64,7 +64,7 @@ type ProviderPatch struct {
 func (o *Operators) CreateProvider(ctx context.Context, name string, wanted ProviderPatch) (*storage.UpstreamProvider, error) {
 	var made *storage.UpstreamProvider
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
-		others, err := o.allProviders(ctx)
+		others, err := o.lockedProviders(ctx)
 		if err != nil {
 			return err
 		}
@@ -248,9 +248,9 @@ func homeElsewhere(row *storage.UpstreamProvider, decided *upstream.Settings, ot
 	return nil
 }
 
-// allProviders returns those of the organization, and has whoever else would change one wait for the end of the transaction: of two that
+// lockedProviders returns those of the organization, and has whoever else would change one wait for the end of the transaction: of two that
 // take one mail domain at once, one hears of the other.
-func (o *Operators) allProviders(ctx context.Context) ([]storage.UpstreamProvider, error) {
+func (o *Operators) lockedProviders(ctx context.Context) ([]storage.UpstreamProvider, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
@@ -268,7 +268,7 @@ func (o *Operators) UpdateProvider(ctx context.Context, name string, patch Provi
 			if row, err = o.db.UpstreamProvider(ctx, name); err != nil {
 				return err
 			}
-			others, err := o.allProviders(ctx)
+			others, err := o.lockedProviders(ctx)
 			if err != nil {
 				return err
 			}
