@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -194,18 +193,10 @@ func (p *People) factorFailed(ctx context.Context, who visitor.Visitor, user *st
 // keepsOne refuses to take the last second factor from a person who must have one, and the last passkey from one who has nothing
 // else to sign in with. It is asked in the transaction that takes it, after it was taken; user is as the row stands there.
 func (p *People) keepsOne(ctx context.Context, user *storage.User) error {
-	if user.PasswordHash == password.None {
-		keys, err := p.db.PasskeysOf(ctx, user.ID)
-		if err != nil {
-			return err
-		}
-		elsewhere, err := p.db.UpstreamAccountsOf(ctx, user.ID)
-		if err != nil {
-			return err
-		}
-		if len(keys)+len(elsewhere) == 0 {
-			return &Invalid{Field: "factor", Message: "factor.last_way"}
-		}
+	if has, err := p.wayIn(ctx, user); err != nil {
+		return err
+	} else if !has {
+		return &Invalid{Field: "factor", Message: "factor.last_way"}
 	}
 	factors, err := p.Factors(ctx, user)
 	if err != nil || factors.Enrolled() {

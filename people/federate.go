@@ -1014,31 +1014,34 @@ func (p *People) Unlink(ctx context.Context, who visitor.Visitor, userID, id uui
 	return nil
 }
 
-// keepsAWayIn refuses what would leave a person without a way to sign in: a password, a passkey where those work, or an account at a
-// provider that is switched on.
+// keepsAWayIn refuses to take the last way to sign in from a person.
 func (p *People) keepsAWayIn(ctx context.Context, user *storage.User) error {
-	if user.PasswordHash != password.None {
-		return nil
-	}
-	org, err := tenant.From(ctx)
-	if err != nil {
+	if has, err := p.wayIn(ctx, user); err != nil || has {
 		return err
-	}
-	counts, err := p.db.FactorCounts(ctx, user.ID)
-	if err != nil {
-		return err
-	}
-	if counts.Passkeys > 0 && PasskeysPossible(org) {
-		return nil
-	}
-	accounts, err := p.db.UpstreamAccountsOf(ctx, user.ID)
-	if err != nil {
-		return err
-	}
-	for _, account := range accounts {
-		if decided, err := upstream.Parse(account.Settings); err == nil && !decided.Disabled {
-			return nil
-		}
 	}
 	return &Invalid{Field: "account", Message: "account.linked.last"}
+}
+
+// wayIn reports whether a person can sign in: by a password or a passkey, where the organization offers that, or at a provider that is
+// switched on.
+func (p *People) wayIn(ctx context.Context, user *storage.User) (bool, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return false, err
+	}
+	offered := org.Decided().Login
+	if user.PasswordHash != password.None && offered.Offers(settings.WithPassword) {
+		return true, nil
+	}
+	if offered.Offers(settings.WithPasskey) && PasskeysPossible(org) {
+		keys, err := p.db.PasskeysOf(ctx, user.ID)
+		if err != nil || slices.ContainsFunc(keys, func(key storage.Passkey) bool { return key.ClonedAt == nil }) {
+			return err == nil, err
+		}
+	}
+	accounts, err := p.db.UpstreamAccountsOf(ctx, user.ID)
+	return err == nil && slices.ContainsFunc(accounts, func(account storage.LinkedAccount) bool {
+		decided, err := upstream.Parse(account.Settings)
+		return err == nil && !decided.Disabled
+	}), err
 }

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/formbrowser"
 	"github.com/keizer-auth/keizer/internal/mail"
@@ -31,6 +33,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/upstreamtest"
 	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/server/servertest"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -630,9 +633,39 @@ func TestAccountsElsewhereAreLinkedAndRemovedByWhoeverIsSignedIn(t *testing.T) {
 		if err != nil || len(linked) != 1 {
 			t.Fatalf("%+v, %v", linked, err)
 		}
-		page = g.send(g.open(house.Issuer(org)+"/account/linked", "Linked accounts"), "linked-remove-"+linked[0].ID.String())
-		if page.Status != http.StatusConflict || !strings.Contains(page.Body, "could not sign in any more") {
-			t.Errorf("%d %s", page.Status, page.Body)
+		stays := func(why string) {
+			t.Helper()
+			page := g.send(g.open(house.Issuer(org)+"/account/linked", "Linked accounts"), "linked-remove-"+linked[0].ID.String())
+			if page.Status != http.StatusConflict || !strings.Contains(page.Body, "could not sign in any more") {
+				t.Errorf("%s: %d %s", why, page.Status, page.Body)
+			}
+		}
+		stays("there is nothing else")
+		// Nor is one a way where nobody signs in; and of the last two, taken at once, one stays.
+		federate(t, house, org, "second", "id", "secret", map[string]any{"preset": "google"}, `{"disabled":true}`)
+		second, err := house.DB.UpstreamProvider(org, "second")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := &storage.UpstreamAccount{UserID: fresh.ID, ProviderID: second.ID, Issuer: "https://accounts.google.com", Subject: "1"}
+		if err := house.DB.CreateUpstreamAccount(org, other); err != nil {
+			t.Fatal(err)
+		}
+		stays("the other is switched off")
+		if _, err := house.Operators.UpdateProvider(org, "second", manage.ProviderPatch{Settings: upstream.Patch{"disabled": nil}}); err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		for _, id := range []uuid.UUID{linked[0].ID, other.ID} {
+			both.Go(func() {
+				if err := house.People.Unlink(org, visitorOf("192.0.2.1"), fresh.ID, id); err != nil && people.Problems(err) == nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+		if left, err := house.DB.UpstreamAccountsOf(org, fresh.ID); err != nil || len(left) != 1 {
+			t.Errorf("%+v, %v", left, err)
 		}
 	})
 }

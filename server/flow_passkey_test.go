@@ -455,7 +455,9 @@ func TestTheLastFactorStaysWhereOneIsNeeded(t *testing.T) {
 		}
 		decide(t, []*servertest.House{house}, "default", "second_factor.require", "everyone", "second_factor.email_code", "false")
 		stays("her organization asks for it")
-		decide(t, []*servertest.House{house}, "default", "second_factor.require", "nobody")
+		decide(t, []*servertest.House{house}, "default", "second_factor.require", "nobody", "login.methods", "passkey")
+		stays("nobody signs in by password there")
+		decide(t, []*servertest.House{house}, "default", "login.methods", "password,passkey")
 
 		// Whoever has no password has nothing else to sign in with.
 		change(t, house, `UPDATE users SET password_hash = '!' WHERE id = $1`, user.ID.String())
