@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -829,7 +830,7 @@ func count(all []string, one string) (n int) {
 	return n
 }
 
-// S-161, S-162, S-237: what is asked goes by the guarded client; what it refuses is a provider that does not answer.
+// S-161, S-162, S-237, S-244: what is asked goes by the guarded client; what it refuses is a provider that does not answer.
 func TestAProviderWithinIsNotSpokenTo(t *testing.T) {
 	u := New(outbound.New(outbound.Options{Timeout: time.Second}))
 	for _, address := range []string{"https://127.0.0.1", "https://169.254.169.254", "https://localhost", "http://idp.example", "https://idp.example:22"} {
@@ -877,6 +878,37 @@ func TestAProviderWithinIsNotSpokenTo(t *testing.T) {
 	p.ID = uuid.New()
 	if _, _, err := here.Begin(t.Context(), p, "state", Ask{}); err != nil {
 		t.Error(err)
+	}
+	// Nor is one that cannot show who it is, until the operator believes whoever vouches for it.
+	secured, certificate := upstreamtest.ServeTLS(t, "oidc")
+	if settings, err = Parse(secured.Settings()); err != nil {
+		t.Fatal(err)
+	}
+	p.ID, p.Settings = uuid.New(), settings
+	if _, _, err := here.Begin(t.Context(), p, "state", Ask{}); !errors.Is(err, ErrDown) || len(secured.Asked()) != 0 {
+		t.Errorf("a certificate of nobody: %v", err)
+	}
+	believed := x509.NewCertPool()
+	believed.AddCert(certificate)
+	p.ID = uuid.New()
+	if _, _, err := New(outbound.New(outbound.Options{AllowLoopback: true, RootCAs: believed})).Begin(t.Context(), p, "state", Ask{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// S-244: what is not where it should be is one that does not answer, where everybody needs it, and a refusal where it is about somebody.
+func TestWhatIsNotThereIsNoAnswer(t *testing.T) {
+	for endpoint, want := range map[string]error{"metadata": ErrDown, "keys": ErrDown, "token": ErrRefused, "userinfo": ErrRefused} {
+		there := upstreamtest.New(t, "gitlab")
+		there.Misbehave(upstreamtest.Faults{Down: func(w http.ResponseWriter, r *http.Request, asked string) bool {
+			if asked == endpoint {
+				http.NotFound(w, r)
+			}
+			return asked == endpoint
+		}})
+		if who, _, err := signIn(t, speaks(there), there, setUp(t, there), Ask{}); !errors.Is(err, want) || who != nil {
+			t.Errorf("%s: %v", endpoint, err)
+		}
 	}
 }
 
