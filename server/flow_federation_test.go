@@ -349,8 +349,15 @@ func TestWhoComesFromAProviderComesToNobodyElsesAccount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		thief := from(t, "192.0.2.2")
+		thief.sees(thief.send(thief.open(login, "Sign in"), "login-submit", "username", "victim", "password", servertest.Password), "Your account")
+		giveApp(t, house, org, mallory)
 		g, page = come(somebody("victim"))
 		g.sees(page, "Your account")
+		thief.open(house.Issuer(org)+"/account", "Sign in")
+		if counts, err := house.DB.FactorCounts(org, mallory.ID); err != nil || counts != (storage.FactorCounts{}) {
+			t.Errorf("%+v, %v", counts, err)
+		}
 		other := from(t, "192.0.2.2")
 		other.sees(other.send(other.open(login, "Sign in"), "login-submit", "username", "victim", "password", servertest.Password), "Sign in")
 		if accounts(mallory) != 1 || len(auditRows(t, house, org, "user.reclaimed")) != 1 {
