@@ -80,7 +80,7 @@ func (r *remote) getToken(ctx context.Context) (secret.Text, error) {
 	if !r.credentials.renewable() {
 		return r.credentials.token, nil
 	}
-	issuers := []string{r.credentials.issuer}
+	issuers, looked := []string{r.credentials.issuer}, r.credentials.issuer == ""
 	if r.credentials.issuer == "" {
 		// The client is of the organization that the command is about, or of the root organization, whose issuer is the server itself.
 		issuers = []string{r.base}
@@ -100,8 +100,11 @@ func (r *remote) getToken(ctx context.Context) (secret.Text, error) {
 		if errors.Is(err, errUnknownClient) && issuer != issuers[len(issuers)-1] {
 			continue
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			r.credentials.issuer = issuer // for when it is renewed
+		case looked && errors.Is(err, errUnknownClient):
+			err = failed(fmt.Errorf("%w: KEIZER_CLIENT_ISSUER names the issuer of its organization, if that is not found by itself", err))
 		}
 		return token, err
 	}
@@ -112,7 +115,7 @@ func (r *remote) getToken(ctx context.Context) (secret.Text, error) {
 // secret goes to the issuer's own host and to none that it names.
 func (r *remote) tokenEndpoint(ctx context.Context, issuer string) (string, error) {
 	own, err := url.Parse(issuer)
-	if err != nil || own.Host == "" || own.Scheme != "https" && (own.Scheme != "http" || !loopback(own.Hostname())) {
+	if err != nil || own.Host == "" || own.Scheme != "https" && (own.Scheme != "http" || !isLoopback(own.Hostname())) {
 		return "", usage("KEIZER_CLIENT_ISSUER must be an https address")
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, issuer+"/.well-known/openid-configuration", http.NoBody)
@@ -136,7 +139,7 @@ func (r *remote) tokenEndpoint(ctx context.Context, issuer string) (string, erro
 		return "", answer.foreign()
 	}
 	if metadata.Issuer != issuer { // RFC 8414 §3.3; and the API goes by the name that the server gives itself
-		return "", failed(fmt.Errorf("%s calls itself %s: --server must name it so", issuer, printable(metadata.Issuer)))
+		return "", failed(fmt.Errorf("%s calls itself %s: name it so", issuer, printable(metadata.Issuer)))
 	}
 	if at, err := url.Parse(metadata.TokenEndpoint); err != nil || at.Scheme != own.Scheme || at.Host != own.Host {
 		return "", failed(fmt.Errorf("the token endpoint of %s is at another host", issuer))
@@ -145,40 +148,53 @@ func (r *remote) tokenEndpoint(ctx context.Context, issuer string) (string, erro
 }
 
 // errUnknownClient says that the client is of another organization, or that its secret is wrong.
-var errUnknownClient = errors.New("the server does not know the client, or its secret is another: " +
-	"KEIZER_CLIENT_ISSUER names the issuer of its organization, if that is not found by itself")
+var errUnknownClient = errors.New("the server does not know the client, or its secret is another")
 
-// tokenFrom gets a token (RFC 6749 §4.4).
+// tokenFrom gets a token for the management API.
 func (r *remote) tokenFrom(ctx context.Context, endpoint string) (secret.Text, error) {
-	form := url.Values{"grant_type": {"client_credentials"}, "resource": {r.audience}}
+	made, refused, err := r.clientCredentials(ctx, endpoint, url.Values{"resource": {r.audience}})
+	switch {
+	case err != nil:
+		return "", err
+	case refused.Error == "invalid_target", refused.Error == "invalid_scope":
+		return "", failed(errors.New("the client has no scope for the management API: its scopes are the permissions that it is to have, such as keizer:users:read"))
+	}
+	return secret.Text(made.AccessToken), refused.err()
+}
+
+// tokenRefusal is what a token endpoint says no by (RFC 6749 §5.2).
+type tokenRefusal struct {
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+func (r tokenRefusal) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	return failed(fmt.Errorf("the client is given no access token: %s: %s", printable(r.Error), printable(r.Description)))
+}
+
+// clientCredentials asks for a token (RFC 6749 §4.4).
+func (r *remote) clientCredentials(ctx context.Context, endpoint string, form url.Values) (made tokensShown, refused tokenRefusal, err error) {
+	form.Set("grant_type", "client_credentials")
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", fmt.Errorf("write a request: %w", err)
+		return made, refused, fmt.Errorf("write a request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	// RFC 6749 §2.3.1: both are form-encoded before they are put together.
 	request.SetBasicAuth(url.QueryEscape(r.credentials.clientID), url.QueryEscape(r.credentials.secret.Reveal()))
 	answer, err := r.send(request)
 	if err != nil {
-		return "", err
+		return made, refused, err
 	}
-	var said struct {
-		AccessToken string `json:"access_token"`
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(answer.body, &said) != nil {
-		return "", answer.foreign()
-	}
+	err = errors.Join(json.Unmarshal(answer.body, &made), json.Unmarshal(answer.body, &refused))
 	switch {
-	case answer.status == http.StatusOK && said.AccessToken != "":
-		return secret.Text(said.AccessToken), nil
-	case said.Error == "invalid_client":
-		return "", failed(errUnknownClient)
-	case said.Error == "invalid_target", said.Error == "invalid_scope":
-		return "", failed(errors.New("the client has no scope for the management API: its scopes are the permissions that it is to have, such as keizer:users:read"))
-	case said.Error != "":
-		return "", failed(fmt.Errorf("the client is given no access token: %s: %s", printable(said.Error), printable(said.Description)))
+	case err != nil, (answer.status == http.StatusOK) != (made.AccessToken != ""), made.AccessToken == "" && refused.Error == "":
+		return made, refused, answer.foreign()
+	case refused.Error == "invalid_client":
+		return made, refused, failed(errUnknownClient)
 	}
-	return "", answer.foreign()
+	return made, refused, nil
 }

@@ -24,7 +24,7 @@ import (
 var ofThisMachine = map[string][]string{
 	"keizer serve": nil, "keizer setup-link": nil, "keizer try": nil, "keizer doctor": nil, "keizer healthcheck": nil, "keizer version": nil,
 	"keizer migrate up": nil, "keizer migrate status": nil, "keizer config show": nil, "keizer config validate": nil, "keizer config reference": nil,
-	"keizer mail list": nil, "keizer mail retry": {"--all"}, "keizer mail test": {"you@example.com"}, "keizer secret generate": nil, "keizer secret rotate-master": nil,
+	"keizer mail list": nil, "keizer mail retry": {"--all"}, "keizer mail test": {"you@example.com"}, "keizer token login": nil, "keizer token client-credentials": nil, "keizer secret generate": nil, "keizer secret rotate-master": nil,
 	"keizer audit purge": nil, "keizer completion bash": nil, "keizer completion zsh": nil, "keizer completion fish": nil, "keizer completion powershell": nil,
 }
 
@@ -43,7 +43,11 @@ func TestNoCommandPassesOverTheServerThatItIsGiven(t *testing.T) {
 		}
 		args = slices.Concat(strings.Fields(path)[1:], args)
 		for flag, value := range map[string]string{"server": "https://id.example.com", "token-file": "token", "ca-file": "ca.pem"} {
-			s.refused(exitUsage, fmt.Sprintf("keizer: %s is about this machine, and takes no --%s\n", path, flag), append(args, "--"+flag, value)...)
+			says := "is about this machine"
+			if cmd.Annotations["issuer"] != "" {
+				says = "is told its server by --issuer"
+			}
+			s.refused(exitUsage, fmt.Sprintf("keizer: %s %s, and takes no --%s\n", path, says, flag), append(args, "--"+flag, value)...)
 		}
 	}
 	// The environment is for many commands at once: those that are about this machine have no use for it.
@@ -313,5 +317,47 @@ func TestTheAuditIsFollowedFromHereAndFromElsewhere(t *testing.T) {
 			t.Errorf("%s: exit code %d", name, ended)
 		}
 		lines.Close()
+	}
+}
+
+// A token that somebody signs in for, or that a client gets for itself, opens the management API to the commands.
+func TestTokensAreHadOnTheCommandLineAndUsedThere(t *testing.T) {
+	s := newStation(t)
+	base, _ := s.serve("--listen", "127.0.0.1:0")
+	api := base + "/api/v1"
+	s.doWith("correct horse battery", "user", "create", "--username", "alice", "--email", "alice@example.com", "--verified", "--role", "owner", "--password-stdin")
+	console := text(t, s.object("client", "create", "--name", "console", "--auth-method", "none", "--skip-consent", "--redirect-uri", "http://127.0.0.1/callback",
+		"--scope", "openid keizer:users:read keizer:roles:read"), "client_id")
+	machine := s.object("client", "create", "--name", "machine", "--grant-type", "client_credentials", "--scope", "keizer:roles:read read")
+
+	signedIn := s.objectWith("correct horse battery", "token", "login", "--issuer", base, "--client-id", console, "--scope", "openid keizer:users:read keizer:roles:read",
+		"--resource", api, "--username", "alice", "--password-stdin")
+	forItself := s.objectWith(text(t, machine, "client_secret"), "token", "client-credentials", "--issuer", base, "--client-id", text(t, machine, "client_id"),
+		"--client-secret-stdin", "--resource", api)
+	if signedIn["token_type"] != "bearer" && signedIn["token_type"] != "Bearer" || text(t, signedIn, "id_token") == "" {
+		t.Errorf("%v", signedIn)
+	}
+	far := &station{t, []string{"KEIZER_SERVER=" + base, "KEIZER_TOKEN=" + text(t, signedIn, "access_token")}}
+	if people := far.array("user", "list"); len(people) != 1 || people[0]["username"] != "alice" {
+		t.Errorf("%v", people)
+	}
+	write(t, "token", text(t, forItself, "access_token"))
+	far.environ = far.environ[:1]
+	if roles := far.array("role", "list", "--token-file", "token"); len(roles) != 4 {
+		t.Errorf("%v", roles)
+	}
+	far.refused(exitFailed, "it takes the permission keizer:users:read", "user", "list", "--token-file", "token")
+
+	environ := []string{"KEIZER_CLIENT_ID=" + text(t, machine, "client_id"), "KEIZER_CLIENT_SECRET=wrong"}
+	far.environ = environ
+	far.refused(exitFailed, "the server does not know the client, or its secret is another\n", "token", "client-credentials", "--issuer", base)
+	far.refused(exitNotFound, "there is no issuer at "+base+"/o/nobody", "token", "client-credentials", "--issuer", base+"/o/nobody")
+	far.refused(exitUsage, "must be https; plain http is for this machine alone", "token", "client-credentials", "--issuer", "http://id.example.com")
+	far.environ = environ[:1]
+	far.refused(exitUsage, "the secret of the client is needed", "token", "client-credentials", "--issuer", base)
+	far.environ = append(environ[:1:1], "KEIZER_CLIENT_SECRET="+text(t, machine, "client_secret"))
+	far.refused(exitFailed, "the client is given no access token: invalid_scope: ", "token", "client-credentials", "--issuer", base, "--scope", "write")
+	if table := far.do("token", "client-credentials", "--issuer", base, "--scope", "read"); !strings.HasPrefix(table, "access_token") || !strings.Contains(table, "scope         read\n") {
+		t.Errorf("%s", table)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -33,6 +32,9 @@ import (
 // server that runs elsewhere. Both ways it has the same flags, shows the same and ends with the same codes. eitherWay marks those commands;
 // all others refuse the flag.
 var eitherWay = map[string]string{"server": "yes"}
+
+// byIssuer marks commands that are clients of a server like any other, which --issuer names.
+var byIssuer = map[string]string{"issuer": "yes"}
 
 const (
 	// requestTimeout is for how long one request is waited for: the server itself gives up earlier.
@@ -65,7 +67,11 @@ func (p *program) whichWay(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
 	if cmd.Annotations["server"] == "" {
 		for _, name := range []string{"server", "token-file", "ca-file"} {
-			if given(name) {
+			switch {
+			case !given(name):
+			case cmd.Annotations["issuer"] != "":
+				return usage("%s is told its server by --issuer, and takes no --%s", cmd.CommandPath(), name)
+			default:
 				return usage("%s is about this machine, and takes no --%s", cmd.CommandPath(), name)
 			}
 		}
@@ -159,18 +165,10 @@ func serverAddress(text string) (string, error) {
 		return "", usage("--server must be the address of a server, such as https://id.example.com")
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Path != "" && u.Path != "/":
 		return "", usage("--server must be a scheme and a host, such as https://id.example.com, and nothing more")
-	case u.Scheme == "http" && !loopback(u.Hostname()):
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
 		return "", usage("--server must begin with https://, unless it is this machine")
 	}
 	return u.Scheme + "://" + strings.ToLower(u.Host), nil
-}
-
-func loopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }
 
 // httpClient asks servers. It follows no redirect, so that the token goes to the host that was named, and to none that this one names.

@@ -25,7 +25,8 @@ const maxToken = 16 << 10 // bytes
 
 // token is `keizer token`.
 func (p *program) token() *cobra.Command {
-	return orgFlag(group("token", "Look at tokens, and end them", p.tokenDecode(), p.tokenIntrospect(), p.tokenRevoke()))
+	return orgFlag(group("token", "Get tokens, look at them, and end them", p.tokenDecode(), p.tokenIntrospect(), p.tokenRevoke(),
+		p.tokenLogin(), p.tokenClientCredentials()))
 }
 
 // takesToken lets a token be given as the argument or, so that it stays out of the shell's history, on standard input.

@@ -28,7 +28,7 @@ func (p *program) try() *cobra.Command {
 	a := attempt{progress: io.Discard, prompt: p.stderr}
 	var secretFromStdin bool
 	cmd := passwordFlag(&cobra.Command{
-		Use: "try", Short: "Sign in at a running server and verify everything that comes back", Args: takes(),
+		Use: "try", Short: "Sign in at a running server and verify everything that comes back", Args: takes(), Annotations: byIssuer,
 		Long: "Sign in at a running server as any client would: discovery, authorization, tokens, userinfo. Each step is shown, and the tokens\n" +
 			"decoded and verified. Without --username a person signs in with a browser on this machine; with it the pages are filled in here.\n\n" +
 			"The exit code is 0 when everything was verified, else 1.",
@@ -61,16 +61,21 @@ func (p *program) try() *cobra.Command {
 			return nil
 		},
 	})
+	a.flags(cmd, &secretFromStdin, "openid profile email offline_access")
+	configFlags(cmd.Flags(), "listen")
+	return cmd
+}
+
+// flags gives a command the flags that say how it signs in, and by default with which scope.
+func (a *attempt) flags(cmd *cobra.Command, secretFromStdin *bool, scope string) {
 	flags := cmd.Flags()
 	flags.StringVar(&a.issuer, "issuer", "", "server to sign in at (default: the configured one, in development http://localhost:8080)")
 	flags.StringVar(&a.clientID, "client-id", manage.DemoClient, "client to sign in as")
-	flags.BoolVar(&secretFromStdin, "client-secret-stdin", false, "read the client's secret from standard input; before the password, on a line of its own")
+	flags.BoolVar(secretFromStdin, "client-secret-stdin", false, "read the client's secret from standard input; before the password, on a line of its own")
 	flags.StringVar(&a.redirectURI, "redirect-uri", "", "registered address for the answer (default: http://127.0.0.1/callback, on a free port)")
-	flags.StringVar(&a.scope, "scope", "openid profile email offline_access", "scope to ask for")
+	flags.StringVar(&a.scope, "scope", scope, "scope to ask for")
 	flags.StringVar(&a.username, "username", "", "sign in as this user, by filling in the pages, instead of waiting for a browser")
 	flags.DurationVar(&a.timeout, "timeout", 5*time.Minute, "when to give up")
-	configFlags(flags, "listen")
-	return cmd
 }
 
 // readSecrets reads what may not stand among the arguments.
@@ -122,6 +127,12 @@ type attempt struct {
 	username    string // "" to let a person sign in with a browser
 	password    secret.Text
 	timeout     time.Duration
+	resource    string // what the tokens are to be for; "" for what the client's registration says
+
+	// tokens are what came of it. They are shown by whoever was asked to get them, and by nobody else.
+	tokens *relyingparty.Tokens
+	// signInOnly ends it when the ID token is verified.
+	signInOnly bool
 
 	progress io.Writer // each step
 	prompt   io.Writer // what a person has to do
@@ -195,7 +206,7 @@ func (a *attempt) walk(ctx context.Context, result *attempted) error {
 	defer func() { result.Exchanges = client.Exchanges() }()
 	a.done("discovery", "%s", a.issuer)
 
-	request := client.Begin(relyingparty.Ask{Scope: relyingparty.Scopes(a.scope)})
+	request := client.Begin(relyingparty.Ask{Scope: relyingparty.Scopes(a.scope), Resource: a.resource})
 	var answer url.Values
 	if a.username != "" {
 		answer, err = signInByForms(ctx, request.URL, redirectURI, a.username, a.password)
@@ -228,6 +239,9 @@ func (a *attempt) walk(ctx context.Context, result *attempted) error {
 	if err != nil {
 		a.checks(idToken)
 		return err
+	}
+	if a.tokens = tokens; a.signInOnly {
+		return nil
 	}
 	a.done("ID token", "%d checks passed", len(idToken.Checks))
 	a.checks(idToken)

@@ -24,6 +24,7 @@ type Ask struct {
 	ACRValues    string
 	UILocales    string
 	ResponseMode string
+	Resource     string // RFC 8707
 }
 
 // Request is an authorization request under way. Its owner keeps it where the browser cannot read it, between the
@@ -59,6 +60,7 @@ func (c *Client) Begin(ask Ask) *Request {
 	set("acr_values", ask.ACRValues)
 	set("ui_locales", ask.UILocales)
 	set("response_mode", ask.ResponseMode)
+	set("resource", ask.Resource)
 
 	config := c.oauth()
 	config.Scopes = ask.Scope
