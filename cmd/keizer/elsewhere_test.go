@@ -355,7 +355,7 @@ func TestTokensAreHadOnTheCommandLineAndUsedThere(t *testing.T) {
 	far.refused(exitUsage, "must be https; plain http is for this machine alone", "token", "client-credentials", "--issuer", "http://id.example.com")
 	far.environ = environ[:1]
 	far.refused(exitUsage, "the secret of the client is needed", "token", "client-credentials", "--issuer", base)
-	far.environ = append(environ[:1:1], "KEIZER_CLIENT_SECRET="+text(t, machine, "client_secret"))
+	far.environ = []string{environ[0], "KEIZER_CLIENT_SECRET=" + text(t, machine, "client_secret")}
 	far.refused(exitFailed, "the client is given no access token: invalid_scope: ", "token", "client-credentials", "--issuer", base, "--scope", "write")
 	if table := far.do("token", "client-credentials", "--issuer", base, "--scope", "read"); !strings.HasPrefix(table, "access_token") || !strings.Contains(table, "scope         read\n") {
 		t.Errorf("%s", table)

@@ -82,8 +82,8 @@ func (p *program) tokenClientCredentials() *cobra.Command {
 	var stdin bool
 	cmd := &cobra.Command{
 		Use: "client-credentials", Short: "Show an access token that a client is given for itself", Args: takes(), Annotations: byIssuer,
-		Long: "Show an access token that a client is given for itself (client_credentials). Its secret is read from standard input, with --client-secret-stdin, or\n" +
-			"from KEIZER_CLIENT_SECRET or KEIZER_CLIENT_SECRET_FILE.",
+		Long: "Show an access token that a client is given for itself (client_credentials). Its secret is read from standard input, with --client-secret-stdin,\n" +
+			"or from KEIZER_CLIENT_SECRET or KEIZER_CLIENT_SECRET_FILE.",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if issuer == "" {
 				if issuer, err = p.issuerOf(cmd); err != nil {
