@@ -289,7 +289,8 @@ func TestWhoComesFromAProviderComesToNobodyElsesAccount(t *testing.T) {
 		come := func(who upstreamtest.Person) (*guest, *formbrowser.Page) {
 			there.Become(who)
 			g := from(t, "192.0.2.1")
-			return g, g.away(login, "oidc")
+			page := g.away(login, "oidc")
+			return g, page
 		}
 		accounts := func(user *storage.User) int {
 			found, err := house.DB.UpstreamAccountsOf(org, user.ID)

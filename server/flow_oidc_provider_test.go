@@ -112,7 +112,8 @@ func userinfoOf(t *testing.T, issuer, token string) int {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+token)
-	response, err := http.DefaultClient.Do(request)
+	client := &http.Client{Timeout: 10 * time.Second}
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

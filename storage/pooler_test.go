@@ -37,7 +37,7 @@ func TestWhatLooksLikeAStatementIsText(t *testing.T) {
 	for _, pooler := range []string{"", "transaction"} {
 		db, err := storage.Open(t.Context(), storage.Options{URL: url, Keyring: storagetest.Keyring(), Pooler: pooler, MaxConns: 1})
 		must(t, err)
-		defer db.Close()
+		t.Cleanup(func() { db.Close() })
 		ctx := storagetest.Org(t, db, "acme"+pooler)
 		for _, text := range []string{
 			"$1", "$2 $1", "$$", "$$ $1 $$", "$tag$ $1 $tag$", "$1$", "E'\\'' $1", "'; DROP TABLE users; --", "/* $1 */", "-- $1\n$2", `"$1"`, "\\", "''$1''", "$é$ $1 $é$",

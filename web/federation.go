@@ -26,7 +26,7 @@ func (s *Sessions) Federation(c *gin.Context) string {
 // KeepFederation gives the browser what it is known by. Where a provider sends it back by a form of its own site, the cookie has to come
 // along with that (SameSite=None, which is for secure connections, and for localhost); everywhere else it is like the others.
 func (s *Sessions) KeepFederation(c *gin.Context, token string, life time.Duration, postsBack bool) {
-	cookie := s.jar.cookie(cookieFederation, orgOf(c), token, life)
+	cookie := s.jar.cookie(cookieFederation, orgOf(c), token, life) //nolint:gosec // the jar makes it HttpOnly, and Secure where there is TLS
 	if postsBack {
 		cookie.SameSite, cookie.Secure = http.SameSiteNoneMode, true
 	}

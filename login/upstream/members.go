@@ -28,7 +28,7 @@ const (
 
 // allMembers are explained in this order.
 var allMembers = []Member{
-	{"preset", typeText, "What kind of provider it is: `oidc`, `google`, `microsoft`, `apple`, `github`, `gitlab`, `facebook`, `discord`, `linkedin` or `oauth2`."},
+	{"preset", typeText, "What kind it is: `oidc`, `google`, `microsoft`, `apple`, `github`, `gitlab`, `facebook`, `discord`, `linkedin` or `oauth2`."},
 	{"title", typeText, "What people read on its button; empty is the preset's, or the provider's name."},
 	{"disabled", typeTruth, "Whether nobody signs in there."},
 	{"hidden", typeTruth, "Whether it is offered to those alone whose address has its home there."},
@@ -38,7 +38,7 @@ var allMembers = []Member{
 	{"token_endpoint", typeText, "Where the code is exchanged, for `oauth2`."},
 	{"userinfo_endpoint", typeText, "Where it tells of people, for `oauth2`."},
 	{"emails_endpoint", typeText, "Where it lists addresses, for a GitHub of your own."},
-	{"auth_method", typeText, "How Keizer authenticates: `client_secret_basic`, `client_secret_post` or `none`; empty is the preset's, or what its metadata says."},
+	{"auth_method", typeText, "How Keizer authenticates: `client_secret_basic`, `client_secret_post` or `none`; empty is the preset's, or its metadata's."},
 	{"response_mode", typeText, "`query` or `form_post`; empty is the preset's."},
 	{"scopes", typeList, "What is asked for; empty is the preset's."},
 	{"parameters", typeMap, "Further parameters of the authorization request."},
@@ -46,7 +46,7 @@ var allMembers = []Member{
 	{"tenants", typeList, "The ids of the directories that are let in; none is all of `tenant`."},
 	{"team_id", typeText, "The team, for `apple`."},
 	{"key_id", typeText, "The key, for `apple`. The secret is the key itself, the file that ends with `.p8`."},
-	{"claims", typeMap, "Where it says what: ours to the left (`sub`, `email`, `email_verified`, `name`, `username`, `given_name` …), its own to the right; dots lead into objects."},
+	{"claims", typeMap, "Where it says what: ours (`sub`, `email`, `email_verified`, `name`, `username` …) to the left, its own to the right; dots lead deeper."},
 	{"trusted_domains", typeList, "Mail domains whose addresses count as proven although the provider does not say so."},
 	{"sign_up", typeText, "Who may make an account by way of it: `follow` (whom the organization lets sign up, or has invited), `always` or `never`."},
 	{"domains", typeList, "The mail domains of those who may come in by way of it, with a proven address; none is all."},

@@ -236,7 +236,7 @@ type heard struct {
 // Read implements io.Reader.
 func (b *heard) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // a reader's end is io.EOF itself
+	if err != nil && err != io.EOF {
 		b.by.cause = err
 	}
 	return n, err
