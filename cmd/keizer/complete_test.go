@@ -44,7 +44,12 @@ func TestShellsCompleteWordsAndNamesAndFilesWhereFilesAreMeant(t *testing.T) {
 	s.do("api", "create", "https://orders.example.com")
 	write(t, "secret", "hunter2")
 	s.do("provider", "create", "google", "--preset", "google", "--client-id", "us", "--client-secret-file", "secret")
-	kid := text(t, s.array("key", "list")[0], "kid")
+	kid := ""
+	for _, key := range s.array("key", "list") { // one that is no flag to begin with
+		if one := text(t, key, "kid"); one[0] != '-' && one[0] != '_' {
+			kid = one
+		}
+	}
 
 	for _, c := range []struct {
 		words     string
