@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,8 +18,11 @@ func TestWhatStrangersSendToThePagesOfPeopleIsGoneInTime(t *testing.T) {
 		house := behindProxy(t, servertest.Options{DatabaseURL: databaseURL})
 		org := decided(t, house, "default", "sign_up.mode", "open")
 		house.User(org, "alice")
+		federate(t, house, org, "elsewhere", "id", "secret", map[string]any{"preset": "github"}, "")
 		db := house.SQL()
-		expiring := []string{"verification_tokens", "rate_limits", "sign_ins", "spent_challenges", "devices", "sessions", "outbox", "interactions"}
+		expiring := []string{
+			"verification_tokens", "rate_limits", "sign_ins", "spent_challenges", "devices", "sessions", "outbox", "interactions", "upstream_requests", "oauth_accounts",
+		}
 		all := func() map[string]int {
 			counts := map[string]int{"audit_events": rows(t, db, "audit_events")}
 			for _, table := range expiring {
@@ -33,41 +37,48 @@ func TestWhatStrangersSendToThePagesOfPeopleIsGoneInTime(t *testing.T) {
 		ask := func(page string, i int, pairs ...string) {
 			t.Helper()
 			if tokens[page] == "" {
-				answer, err := g.Open(t.Context(), house.Base+page)
+				answer, err := g.Open(t.Context(), house.Base+strings.TrimSuffix(page, "/elsewhere"))
 				if err != nil {
 					t.Fatal(err)
 				}
-				if found := csrfField.FindStringSubmatch(answer.Body); found != nil {
-					tokens[page] = found[1]
+				_, form, _ := strings.Cut(answer.Body, `action="`+page)
+				found := csrfField.FindStringSubmatch(form)
+				if found == nil {
+					t.Fatalf("there is no form for %s: %s", page, answer.Body)
 				}
+				tokens[page] = found[1]
 			}
 			address := fmt.Sprintf("2001:db8:1:2::%x", i+1)
 			send(t, house, request{
 				address: page, form: fields(append(pairs, "csrf_token", tokens[page])...), cookies: g.Cookies(house.URL),
 				header: []string{"X-Forwarded-For", address},
 			})
-			for _, link := range []string{"/verify", "/reset", "/invitation", "/account/email/confirm", "/account/email/undo"} {
-				send(t, house, request{address: link + "?token=x", header: []string{"X-Forwarded-For", address}})
+			for _, link := range []string{"/verify", "/reset", "/invitation", "/account/email/confirm", "/account/email/undo", "/login/elsewhere/callback"} {
+				send(t, house, request{address: link + "?token=x&state=x", header: []string{"X-Forwarded-For", address}})
 			}
 		}
 		for i := range many {
 			ask("/login", i, "username", fmt.Sprint("nobody", i), "password", "x")
 			ask("/signup", i, "email", fmt.Sprintf("nobody%d@example.com", i), "password", newPassword)
 			ask("/forgot", i, "login", fmt.Sprint("nobody", i))
+			ask("/login/elsewhere", i)
 		}
 		made := all()
 		const slow = 6 // that a limit lets through while a slow machine takes its time
 		for table, most := range map[string]int{
 			"verification_tokens": 5, "outbox": 25, "audit_events": 20 + 5 + 20 + 4*1 + slow, "sign_ins": 0, "spent_challenges": 0, "devices": 0, "sessions": 0,
-			"interactions": 0, "rate_limits": 20 + 5 + 4*3 + slow,
+			"interactions": 0, "upstream_requests": many, "oauth_accounts": 0, "rate_limits": 20 + 5 + 4*3 + 1 + slow,
 		} {
 			if n := made[table] - before[table]; n > most {
 				t.Errorf("%d requests leave %d rows in %s", many, n, table)
 			}
 		}
+		if made["upstream_requests"] == before["upstream_requests"] {
+			t.Error("nobody is sent elsewhere")
+		}
 		house.Letters("nobody@example.com") // which answers the requests for a password
 		change(t, house, `UPDATE outbox SET delivered_at = '`+longAgo+`'`)
-		for _, table := range []string{"verification_tokens", "rate_limits"} {
+		for _, table := range []string{"verification_tokens", "rate_limits", "upstream_requests"} {
 			change(t, house, `UPDATE `+table+` SET expires_at = '`+longAgo+`'`)
 		}
 		if _, err := house.DB.Purge(t.Context(), time.Now().UTC(), 20); err != nil {
