@@ -87,14 +87,20 @@ func (l *Login) CallbackPost(c *gin.Context) error {
 	return nil
 }
 
-// returned is what a browser brings from a provider.
+// returned is what a browser brings from a provider. Where something comes twice nobody can tell which of it was meant (RFC 6749 §3.1).
 func (l *Login) returned(c *gin.Context, brought url.Values) people.Return {
-	return people.Return{
+	back := people.Return{
 		Provider: c.Param(ParamProvider), State: brought.Get("state"), Browser: l.sessions.Federation(c),
 		Answer: upstream.Answer{
 			Code: brought.Get("code"), Error: brought.Get("error"), Iss: brought.Get("iss"), HasIss: brought.Has("iss"), User: brought.Get("user"),
 		},
 	}
+	for _, name := range []string{"state", "code", "error", "iss", "user"} {
+		if len(brought[name]) > 1 {
+			back.State = "" // which is nobody's
+		}
+	}
+	return back
 }
 
 // readAgainHere has the pages about a return read in another language at the page of a sign-in.

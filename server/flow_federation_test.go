@@ -369,7 +369,9 @@ func TestWhoComesFromAProviderComesToNobodyElsesAccount(t *testing.T) {
 
 // S-232: what a browser brings back counts once, and only in that browser.
 func TestOnlyTheBrowserThatLeftComesBack(t *testing.T) {
+	t.Parallel()
 	house := servertest.Start(t, servertest.Options{})
+	house.Organization("acme")
 	org := decided(t, house, "default", "sign_up.mode", "open")
 	served(t, house, org, "oidc", "")
 	login := house.Base + "/login?return_to=/account"
@@ -404,6 +406,37 @@ func TestOnlyTheBrowserThatLeftComesBack(t *testing.T) {
 	if page := victim.open(begun.URL.String(), "Request error"); page.Status != http.StatusBadRequest {
 		t.Errorf("%d", page.Status)
 	}
+	// In the browser that was sent there, it is brought to where it belongs, and in time.
+	acme := decided(t, house, "acme", "sign_up.mode", "open")
+	for _, in := range []context.Context{org, acme} {
+		federate(t, house, in, "second", "id", "secret", map[string]any{"preset": "github"}, "")
+	}
+	federate(t, house, acme, "oidc", "id", "secret", map[string]any{"preset": "github"}, "")
+	query := "?" + begun.URL.RawQuery
+	carried := &guest{formbrowser.New(formbrowser.Options{SendIncomplete: true}), t}
+	for _, cookie := range stopped.Cookies(house.Base) {
+		carried.SetCookie(house.Base, cookie)
+	}
+	for name, address := range map[string]string{
+		"another provider": "/login/second/callback" + query, "another organization": "/o/acme/login/oidc/callback" + query, "no state": "/login/oidc/callback?code=x",
+		"an empty state": "/login/oidc/callback?code=x&state=", "two states": "/login/oidc/callback" + query + "&state=x", "two codes": "/login/oidc/callback" + query + "&code=x", "none that there is": "/login/nobody/callback" + query,
+	} {
+		if page := carried.open(house.Base+address, "Request error"); page.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d", name, page.Status)
+		}
+	}
+	change(t, house, `UPDATE upstream_requests SET expires_at = '`+longAgo+`'`)
+	if page := carried.open(house.Base+"/login/oidc/callback"+query, "Request error"); page.Status != http.StatusBadRequest {
+		t.Errorf("too late: %d", page.Status)
+	}
+	left, err := stopped.Open(t.Context(), login)
+	if err == nil {
+		left, err = left.Click(t.Context(), "login-with-oidc")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	carried.open(house.Base+"/login/oidc/callback?"+left.URL.RawQuery, "Your account") // as it should be
 }
 
 // S-244, F-28: a provider that is down, slow, lying or huge is a page within five seconds, whatever it is asked for, and keeps nobody out
