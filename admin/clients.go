@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/keizer-auth/keizer/internal/mergepatch"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
@@ -256,7 +257,7 @@ func clientPatch(before *storage.Client, body []byte) (manage.ClientPatch, error
 	if err := json.Unmarshal(text, &patch); err != nil {
 		return patch, unreadable(err)
 	}
-	metadata := merged(manage.SpecOf(before).Metadata, spec.Metadata)
+	metadata := mergepatch.Apply(manage.SpecOf(before).Metadata, spec.Metadata)
 	for _, name := range taken {
 		var own bool
 		if patch, own = patch.Unset(name); !own {

@@ -42,27 +42,6 @@ func (removable[T]) Schema(r huma.Registry) *huma.Schema {
 	return &s
 }
 
-// merged is MergePatch of RFC 7396 §2 for objects. Neither argument is changed.
-func merged(target, patch map[string]any) map[string]any {
-	out := make(map[string]any, len(target)+len(patch))
-	for name, value := range target {
-		out[name] = value
-	}
-	for name, value := range patch {
-		object, isObject := value.(map[string]any)
-		switch {
-		case value == nil:
-			delete(out, name)
-		case isObject:
-			below, _ := out[name].(map[string]any)
-			out[name] = merged(below, object)
-		default:
-			out[name] = value
-		}
-	}
-	return out
-}
-
 // nameOf is what the document calls a type. Generic ones are called by what they are of.
 func nameOf(t reflect.Type, hint string) string {
 	for t.Kind() == reflect.Pointer {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/mergepatch"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
@@ -173,7 +174,7 @@ func (a *API) mountUsers() {
 					}
 					metadata := map[string]any{}
 					if in.Body.Metadata.Value != nil {
-						metadata = merged(before.Metadata, in.Body.Metadata.Value)
+						metadata = mergepatch.Apply(before.Metadata, in.Body.Metadata.Value)
 					}
 					patch.Metadata = &metadata
 				}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/mergepatch"
 	"github.com/keizer-auth/keizer/internal/nearest"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 )
@@ -108,7 +109,7 @@ func (p Patch) Apply(stored map[string]any) (map[string]any, *Settings, error) {
 	if signUp, ok := p["sign_up"].(map[string]any); ok && signUp["fields"] != nil {
 		start = withFields(start) // a change of one field leaves the others as they are
 	}
-	merged := merge(start, p)
+	merged := mergepatch.Apply(start, p)
 	s, err := read(merged)
 	if err != nil {
 		return nil, nil, err
@@ -147,27 +148,6 @@ func (p Patch) check(c *complaints, known map[string]kind, object map[string]any
 	}
 }
 
-// merge is MergePatch of RFC 7396 §2. Neither of its arguments is changed.
-func merge(target, patch map[string]any) map[string]any {
-	out := make(map[string]any, len(target)+len(patch))
-	for name, value := range target {
-		out[name] = value
-	}
-	for name, value := range patch {
-		object, isObject := value.(map[string]any)
-		switch {
-		case value == nil:
-			delete(out, name)
-		case isObject:
-			below, _ := out[name].(map[string]any)
-			out[name] = merge(below, object)
-		default:
-			out[name] = value
-		}
-	}
-	return out
-}
-
 func clone(stored map[string]any) (map[string]any, error) {
 	copied := make(map[string]any, len(stored))
 	text, err := json.Marshal(stored)
@@ -190,7 +170,7 @@ func withFields(stored map[string]any) map[string]any {
 	for name, value := range Default().SignUp.Fields {
 		fields[name] = value
 	}
-	return merge(stored, map[string]any{"sign_up": map[string]any{"fields": fields}})
+	return mergepatch.Apply(stored, map[string]any{"sign_up": map[string]any{"fields": fields}})
 }
 
 // settle writes values in their canonical form over those that stand there.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/mergepatch"
 	"github.com/keizer-auth/keizer/internal/nearest"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 )
@@ -162,7 +163,7 @@ func (p Patch) Apply(stored map[string]any) (*Settings, error) {
 	if err := c.err(); err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(merge(stored, p))
+	text, err := json.Marshal(mergepatch.Apply(stored, p))
 	if err != nil {
 		return nil, fmt.Errorf("change the settings of a provider: %w", err)
 	}
@@ -229,25 +230,4 @@ func eachIs(is func(any) bool) func(any) bool {
 		}
 		return ok
 	}
-}
-
-// merge is MergePatch of RFC 7396 §2. Neither of its arguments is changed.
-func merge(target, patch map[string]any) map[string]any {
-	out := maps.Clone(target)
-	if out == nil {
-		out = make(map[string]any, len(patch))
-	}
-	for name, value := range patch {
-		object, isObject := value.(map[string]any)
-		switch {
-		case value == nil:
-			delete(out, name)
-		case isObject:
-			below, _ := out[name].(map[string]any)
-			out[name] = merge(below, object)
-		default:
-			out[name] = value
-		}
-	}
-	return out
 }
