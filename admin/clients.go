@@ -42,7 +42,7 @@ func clientSchema(r huma.Registry) *huma.Schema {
 	}
 	loose.Properties["jwks"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "A JWK Set (RFC 7517 §5)."}
 	loose.Required, loose.AdditionalProperties = nil, true
-	loose.Description = "Client metadata (RFC 7591 §2), and of Keizer's own response_modes, access_token_format, skip_consent and audience."
+	loose.Description = "Client metadata (RFC 7591 §2), and of Keizer's own response_modes, access_token_format, skip_consent, pkce_optional and audience."
 	loose.PrecomputeMessages()
 	return &loose
 }

@@ -208,6 +208,7 @@ type ClientPatch struct {
 	IDTokenAlg             *string          `json:"id_token_signed_response_alg"`
 	AccessTokenFormat      *string          `json:"access_token_format"`
 	SkipConsent            *bool            `json:"skip_consent"`
+	PKCEOptional           *bool            `json:"pkce_optional"`
 	Disabled               *bool            `json:"disabled"`
 	JWKS                   *json.RawMessage `json:"jwks"`
 	JWKSURI                *string          `json:"jwks_uri"`
@@ -227,6 +228,7 @@ func set[T any](field *T, value *T) {
 
 // to returns the spec as the patch makes it.
 func (p ClientPatch) to(s ClientSpec) ClientSpec {
+	code, direct := s.responds()
 	set(&s.Name, p.Name)
 	set(&s.RedirectURIs, p.RedirectURIs)
 	set(&s.PostLogoutRedirectURIs, p.PostLogoutRedirectURIs)
@@ -239,6 +241,7 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 	set(&s.IDTokenAlg, p.IDTokenAlg)
 	set(&s.AccessTokenFormat, p.AccessTokenFormat)
 	set(&s.SkipConsent, p.SkipConsent)
+	set(&s.PKCEOptional, p.PKCEOptional)
 	set(&s.JWKS, p.JWKS)
 	set(&s.JWKSURI, p.JWKSURI)
 	set(&s.ClientURI, p.ClientURI)
@@ -248,13 +251,17 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 	set(&s.Contacts, p.Contacts)
 	set(&s.Metadata, p.Metadata)
 	// A client that no longer sends people here has no responses to be told the form of.
-	if p.GrantTypes != nil && len(s.GrantTypes) > 0 && !slices.Contains(s.GrantTypes, GrantCode) {
+	if p.GrantTypes != nil && len(s.GrantTypes) > 0 && !s.hasPeople() {
 		if p.ResponseTypes == nil {
 			s.ResponseTypes = nil
 		}
 		if p.ResponseModes == nil {
 			s.ResponseModes = nil
 		}
+	}
+	// And what goes another way than before goes as it does by default.
+	if nowCode, nowDirect := s.responds(); p.ResponseTypes != nil && p.ResponseModes == nil && (nowCode != code || nowDirect != direct) {
+		s.ResponseModes = nil
 	}
 	// What replaces the keys replaces them wherever they were.
 	if p.JWKS != nil && len(*p.JWKS) > 0 && p.JWKSURI == nil {

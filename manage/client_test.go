@@ -22,6 +22,13 @@ func web() manage.ClientSpec {
 	return manage.ClientSpec{Name: "App", RedirectURIs: []string{"https://rp.example/cb"}}
 }
 
+// implicit makes a spec one of a client that is given tokens at a redirect URI.
+func implicit(redirectURI string) func(*manage.ClientSpec) {
+	return func(s *manage.ClientSpec) {
+		s.GrantTypes, s.ResponseTypes, s.RedirectURIs = []string{"implicit"}, []string{"id_token token"}, []string{redirectURI}
+	}
+}
+
 func service() manage.ClientSpec {
 	return manage.ClientSpec{Name: "Job", GrantTypes: []string{"client_credentials"}, Scope: "read write"}
 }
@@ -95,25 +102,31 @@ func TestAClientThatWouldNotWorkOrNotBeSafeIsRefused(t *testing.T) {
 			change func(*spec)
 			fields []string
 		}{
-			"no name":                      {web(), func(s *spec) { s.Name = "" }, []string{"client_name"}},
-			"a name that turns around":     {web(), func(s *spec) { s.Name = "a\u202eb" }, []string{"client_name"}},
-			"no redirect URI":              {web(), func(s *spec) { s.RedirectURIs = nil }, []string{"redirect_uris"}},
-			"http":                         {web(), func(s *spec) { s.RedirectURIs = []string{"http://rp.example/cb"} }, []string{"redirect_uris"}},
-			"javascript":                   {web(), func(s *spec) { s.RedirectURIs = []string{"javascript:alert(1)"} }, []string{"redirect_uris"}},
-			"a wildcard":                   {web(), func(s *spec) { s.RedirectURIs = []string{"https://*.rp.example/cb"} }, []string{"redirect_uris"}},
-			"a fragment":                   {web(), func(s *spec) { s.RedirectURIs = []string{"https://rp.example/cb#x"} }, []string{"redirect_uris"}},
-			"a redirect URI twice":         {web(), func(s *spec) { s.RedirectURIs = append(s.RedirectURIs, s.RedirectURIs[0]) }, []string{"redirect_uris"}},
-			"51 redirect URIs":             {web(), func(s *spec) { s.RedirectURIs = numbered(51, "https://rp.example/%d") }, []string{"redirect_uris"}},
-			"a bad post-logout URI":        {web(), func(s *spec) { s.PostLogoutRedirectURIs = []string{"data:,x"} }, []string{"post_logout_redirect_uris"}},
-			"an unknown auth method":       {web(), func(s *spec) { s.AuthMethod = "client_secret_jwt" }, []string{"token_endpoint_auth_method"}},
-			"tls_client_auth":              {web(), func(s *spec) { s.AuthMethod = "tls_client_auth" }, []string{"token_endpoint_auth_method"}},
-			"the password grant":           {web(), func(s *spec) { s.GrantTypes = []string{"password"}; s.RedirectURIs = nil }, []string{"grant_types"}},
-			"the implicit grant":           {web(), func(s *spec) { s.GrantTypes = append(s.GrantTypes, "authorization_code", "implicit") }, []string{"grant_types"}},
-			"a grant twice":                {web(), func(s *spec) { s.GrantTypes = []string{"authorization_code", "authorization_code"} }, []string{"grant_types"}},
-			"refresh tokens of nothing":    {service(), func(s *spec) { s.GrantTypes = []string{"refresh_token"} }, []string{"grant_types", "scope"}},
-			"response type token":          {web(), func(s *spec) { s.ResponseTypes = []string{"code", "token"} }, []string{"response_types"}},
-			"response type code id_token":  {web(), func(s *spec) { s.ResponseTypes = []string{"code id_token"} }, []string{"response_types"}},
-			"response mode fragment":       {web(), func(s *spec) { s.ResponseModes = []string{"fragment"} }, []string{"response_modes"}},
+			"no name":                   {web(), func(s *spec) { s.Name = "" }, []string{"client_name"}},
+			"a name that turns around":  {web(), func(s *spec) { s.Name = "a\u202eb" }, []string{"client_name"}},
+			"no redirect URI":           {web(), func(s *spec) { s.RedirectURIs = nil }, []string{"redirect_uris"}},
+			"http":                      {web(), func(s *spec) { s.RedirectURIs = []string{"http://rp.example/cb"} }, []string{"redirect_uris"}},
+			"javascript":                {web(), func(s *spec) { s.RedirectURIs = []string{"javascript:alert(1)"} }, []string{"redirect_uris"}},
+			"a wildcard":                {web(), func(s *spec) { s.RedirectURIs = []string{"https://*.rp.example/cb"} }, []string{"redirect_uris"}},
+			"a fragment":                {web(), func(s *spec) { s.RedirectURIs = []string{"https://rp.example/cb#x"} }, []string{"redirect_uris"}},
+			"a redirect URI twice":      {web(), func(s *spec) { s.RedirectURIs = append(s.RedirectURIs, s.RedirectURIs[0]) }, []string{"redirect_uris"}},
+			"51 redirect URIs":          {web(), func(s *spec) { s.RedirectURIs = numbered(51, "https://rp.example/%d") }, []string{"redirect_uris"}},
+			"a bad post-logout URI":     {web(), func(s *spec) { s.PostLogoutRedirectURIs = []string{"data:,x"} }, []string{"post_logout_redirect_uris"}},
+			"an unknown auth method":    {web(), func(s *spec) { s.AuthMethod = "client_secret_jwt" }, []string{"token_endpoint_auth_method"}},
+			"tls_client_auth":           {web(), func(s *spec) { s.AuthMethod = "tls_client_auth" }, []string{"token_endpoint_auth_method"}},
+			"the password grant":        {web(), func(s *spec) { s.GrantTypes = []string{"password"}; s.RedirectURIs = nil }, []string{"grant_types"}},
+			"the implicit grant":        {web(), func(s *spec) { s.GrantTypes = append(s.GrantTypes, "authorization_code", "implicit") }, []string{"grant_types"}},
+			"implicit on localhost":     {web(), implicit("http://localhost:3000/cb"), []string{"redirect_uris"}},
+			"tokens in queries":         {web(), func(s *spec) { implicit("https://rp.example/cb")(s); s.ResponseModes = []string{"query"} }, []string{"response_modes"}},
+			"one type in two orders":    {web(), func(s *spec) { s.ResponseTypes = []string{"id_token token", "token id_token"} }, []string{"response_types"}},
+			"a public one without PKCE": {web(), func(s *spec) { s.AuthMethod, s.PKCEOptional = "none", true }, []string{"pkce_optional"}},
+			"a grant twice":             {web(), func(s *spec) { s.GrantTypes = []string{"authorization_code", "authorization_code"} }, []string{"grant_types"}},
+			"refresh tokens of nothing": {service(), func(s *spec) { s.GrantTypes = []string{"refresh_token"} }, []string{"grant_types", "scope"}},
+			"response type token":       {web(), func(s *spec) { s.ResponseTypes = []string{"code", "token"} }, []string{"response_types"}},
+			"response type without grant": {web(), func(s *spec) {
+				s.GrantTypes, s.ResponseTypes = []string{"authorization_code"}, []string{"code id_token"}
+			}, []string{"response_types"}},
+			"response mode web_message":    {web(), func(s *spec) { s.ResponseModes = []string{"web_message"} }, []string{"response_modes"}},
 			"a service with redirects":     {service(), func(s *spec) { s.RedirectURIs = []string{"https://rp.example/cb"} }, []string{"redirect_uris"}},
 			"a service with responses":     {service(), func(s *spec) { s.ResponseTypes = []string{"code"} }, []string{"response_types"}},
 			"a service with modes":         {service(), func(s *spec) { s.ResponseModes = []string{"query"} }, []string{"response_modes"}},

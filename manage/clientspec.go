@@ -12,6 +12,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
@@ -25,6 +26,7 @@ const (
 	AuthNone          = "none"
 
 	GrantCode              = "authorization_code"
+	GrantImplicit          = "implicit"
 	GrantRefresh           = "refresh_token"
 	GrantClientCredentials = "client_credentials"
 
@@ -45,7 +47,7 @@ const (
 )
 
 // ClientSpec is what a client is to be, under the names of RFC 7591 §2 and of ours where that has none (response_modes,
-// access_token_format, skip_consent, audience). What is left empty takes the default of Complete.
+// access_token_format, skip_consent, pkce_optional, audience). What is left empty takes the default of Complete.
 type ClientSpec struct {
 	Name                   string          `json:"client_name,omitempty"`
 	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
@@ -59,6 +61,7 @@ type ClientSpec struct {
 	IDTokenAlg             string          `json:"id_token_signed_response_alg,omitempty"`
 	AccessTokenFormat      string          `json:"access_token_format,omitempty"`
 	SkipConsent            bool            `json:"skip_consent,omitempty"`
+	PKCEOptional           bool            `json:"pkce_optional,omitempty"`
 	JWKS                   json.RawMessage `json:"jwks,omitempty"`
 	JWKSURI                string          `json:"jwks_uri,omitempty"`
 	ClientURI              string          `json:"client_uri,omitempty"`
@@ -124,7 +127,7 @@ func ParseClientSpec(body []byte) (ClientSpec, error) {
 var ownMembers = []string{
 	"client_name", "redirect_uris", "post_logout_redirect_uris", "token_endpoint_auth_method", "grant_types",
 	"response_types", "response_modes", "scope", "audience", "id_token_signed_response_alg", "access_token_format",
-	"skip_consent", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
+	"skip_consent", "pkce_optional", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
 }
 
 // MarshalJSON writes the metadata as one object.
@@ -159,32 +162,43 @@ func (s ClientSpec) Scopes() []string { return strings.Fields(s.Scope) }
 
 // Complete returns the spec with a value for everything that was left empty:
 //
-//	grant_types                    authorization_code
+//	grant_types                    what its response types need; authorization_code if it names none
 //	token_endpoint_auth_method     client_secret_basic
 //	response_types                 code, if the grant is authorization_code
-//	response_modes                 query and form_post, likewise
+//	response_modes                 query and form_post, likewise; fragment and form_post where tokens are given at once
 //	scope                          openid profile email, likewise; else none
 //	id_token_signed_response_alg   RS256
 //	access_token_format            opaque
 //
 // A client that may use refresh tokens is allowed the scope offline_access as well, for without asking for it none gets one.
 func (s ClientSpec) Complete() ClientSpec {
+	code, direct := s.responds()
 	if len(s.GrantTypes) == 0 {
-		s.GrantTypes = []string{GrantCode}
+		if code || !direct {
+			s.GrantTypes = append(s.GrantTypes, GrantCode)
+		}
+		if direct {
+			s.GrantTypes = append(s.GrantTypes, GrantImplicit)
+		}
 	}
 	if s.AuthMethod == "" {
 		s.AuthMethod = AuthBasic
 	}
-	if slices.Contains(s.GrantTypes, GrantCode) {
-		if len(s.ResponseTypes) == 0 {
-			s.ResponseTypes = []string{"code"}
+	if slices.Contains(s.GrantTypes, GrantCode) && len(s.ResponseTypes) == 0 {
+		s.ResponseTypes = []string{responsetype.Code}
+	}
+	if s.hasPeople() && len(s.ResponseModes) == 0 {
+		code, direct = s.responds()
+		if code {
+			s.ResponseModes = append(s.ResponseModes, "query")
 		}
-		if len(s.ResponseModes) == 0 {
-			s.ResponseModes = []string{"query", "form_post"}
+		if direct {
+			s.ResponseModes = append(s.ResponseModes, "fragment")
 		}
-		if s.Scope == "" {
-			s.Scope = "openid profile email"
-		}
+		s.ResponseModes = append(s.ResponseModes, "form_post")
+	}
+	if s.hasPeople() && s.Scope == "" {
+		s.Scope = "openid profile email"
 	}
 	if slices.Contains(s.GrantTypes, GrantRefresh) && !slices.Contains(s.Scopes(), scopeOffline) {
 		s.Scope = strings.TrimSpace(s.Scope + " " + scopeOffline)
@@ -205,7 +219,7 @@ func (s ClientSpec) validate(allowLoopback bool) error {
 	var c complaints
 	c.check("client_name", profile.Name(s.Name))
 	s.checkGrants(&c)
-	s.checkRedirects(&c)
+	s.checkRedirects(&c, allowLoopback)
 	s.checkScopes(&c)
 	s.checkKeys(&c, allowLoopback)
 
@@ -223,12 +237,27 @@ func (s ClientSpec) validate(allowLoopback bool) error {
 	return c.err()
 }
 
+// responds reports whether the client is registered to be given codes by themselves, and to be given tokens in the address of a browser.
+func (s ClientSpec) responds() (code, direct bool) {
+	for _, text := range s.ResponseTypes {
+		if t, ok := responsetype.Parse(text); ok {
+			code, direct = code || t.Code, direct || t.Direct()
+		}
+	}
+	return code, direct
+}
+
+// hasPeople reports whether people are sent here by the client.
+func (s ClientSpec) hasPeople() bool {
+	return slices.Contains(s.GrantTypes, GrantCode) || slices.Contains(s.GrantTypes, GrantImplicit)
+}
+
 func (s ClientSpec) checkGrants(c *complaints) {
 	oneOf(c, "token_endpoint_auth_method", s.AuthMethod, []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone})
 	code := slices.Contains(s.GrantTypes, GrantCode)
 	for _, grant := range s.GrantTypes {
 		switch {
-		case !slices.Contains([]string{GrantCode, GrantRefresh, GrantClientCredentials}, grant):
+		case !slices.Contains([]string{GrantCode, GrantImplicit, GrantRefresh, GrantClientCredentials}, grant):
 			c.add("grant_types", "grant type %q is not supported", grant)
 		case grant == GrantRefresh && !code:
 			c.add("grant_types", "refresh_token is of use with authorization_code only")
@@ -238,41 +267,68 @@ func (s ClientSpec) checkGrants(c *complaints) {
 		}
 	}
 	distinct(c, "grant_types", s.GrantTypes)
+	if s.PKCEOptional && s.AuthMethod == AuthNone {
+		// RFC 9700 §2.1.1: nothing else would tell whose code it is.
+		c.add("pkce_optional", "it is for clients that authenticate")
+	}
+	s.checkResponses(c)
+}
 
-	for _, kind := range s.ResponseTypes {
-		if kind != "code" {
-			c.add("response_types", "response type %q is not supported", kind)
+// checkResponses holds response types and grant types to one another (OpenID Connect Dynamic Client Registration 1.0 §2).
+func (s ClientSpec) checkResponses(c *complaints) {
+	var written []string
+	for _, text := range s.ResponseTypes {
+		t, ok := responsetype.Parse(text)
+		switch {
+		case !ok:
+			c.add("response_types", "response type %q is not supported", text)
+			continue
+		case t.Code && !slices.Contains(s.GrantTypes, GrantCode):
+			c.add("response_types", "%q is for the grant type authorization_code only", text)
+		case t.Direct() && !slices.Contains(s.GrantTypes, GrantImplicit):
+			c.add("response_types", "%q is for the grant type implicit only", text)
 		}
+		written = append(written, t.String())
+	}
+	distinct(c, "response_types", written)
+	code, direct := s.responds()
+	if !direct && slices.Contains(s.GrantTypes, GrantImplicit) {
+		c.add("grant_types", "implicit is of use with a response type that has token or id_token in it only")
 	}
 	for _, mode := range s.ResponseModes {
-		if mode != "query" && mode != "form_post" {
+		switch {
+		case mode != "query" && mode != "fragment" && mode != "form_post":
 			c.add("response_modes", "response mode %q is not supported", mode)
+		case mode == "query" && !code && direct:
+			c.add("response_modes", "no token is given in a query")
 		}
 	}
-	distinct(c, "response_types", s.ResponseTypes)
 	distinct(c, "response_modes", s.ResponseModes)
-	if !code {
-		if len(s.ResponseTypes) > 0 {
-			c.add("response_types", "they are for the grant type authorization_code only")
-		}
-		if len(s.ResponseModes) > 0 {
-			c.add("response_modes", "they are for the grant type authorization_code only")
-		}
+	if !s.hasPeople() && len(s.ResponseModes) > 0 {
+		c.add("response_modes", "they are for the grant types authorization_code and implicit only")
 	}
 }
 
-func (s ClientSpec) checkRedirects(c *complaints) {
-	code := slices.Contains(s.GrantTypes, GrantCode)
+func (s ClientSpec) checkRedirects(c *complaints, allowLoopback bool) {
+	people := s.hasPeople()
 	switch {
-	case code && len(s.RedirectURIs) == 0:
-		c.add("redirect_uris", "the grant type authorization_code needs one at least")
-	case !code && len(s.RedirectURIs) > 0:
-		c.add("redirect_uris", "they are for the grant type authorization_code only")
+	case people && len(s.RedirectURIs) == 0:
+		c.add("redirect_uris", "the grant types authorization_code and implicit need one at least")
+	case !people && len(s.RedirectURIs) > 0:
+		c.add("redirect_uris", "they are for the grant types authorization_code and implicit only")
 	}
-	if !code && len(s.PostLogoutRedirectURIs) > 0 {
-		c.add("post_logout_redirect_uris", "they are for the grant type authorization_code only")
+	if !people && len(s.PostLogoutRedirectURIs) > 0 {
+		c.add("post_logout_redirect_uris", "they are for the grant types authorization_code and implicit only")
 	}
 	each(c, "redirect_uris", s.RedirectURIs, maxURIs, redirect.ValidateRegistration)
+	if slices.Contains(s.GrantTypes, GrantImplicit) && s.Metadata["application_type"] != "native" && !allowLoopback {
+		// OpenID Connect Dynamic Client Registration 1.0 §2, application_type.
+		for _, uri := range s.RedirectURIs {
+			if !strings.HasPrefix(uri, "https://") || redirect.IsLoopback(uri) {
+				c.add("redirect_uris", "%s: tokens in the address are for https addresses that are not on the person's own machine", uri)
+			}
+		}
+	}
 	each(c, "post_logout_redirect_uris", s.PostLogoutRedirectURIs, maxURIs, redirect.ValidateRegistration)
 }
 
@@ -283,7 +339,7 @@ func (s ClientSpec) checkScopes(c *complaints) {
 			c.add("scope", "%q: names that begin with %s are kept for Keizer itself, and this is none of them", scope, permission.Prefix)
 		}
 	}
-	if slices.Contains(s.GrantTypes, GrantCode) {
+	if s.hasPeople() {
 		return
 	}
 	for _, scope := range []string{scopeOpenID, scopeOffline} {
@@ -403,7 +459,12 @@ func (s ClientSpec) apply(client *storage.Client) {
 	client.RedirectURIs = s.RedirectURIs
 	client.PostLogoutRedirectURIs = s.PostLogoutRedirectURIs
 	client.GrantTypes = s.GrantTypes
-	client.ResponseTypes = s.ResponseTypes
+	client.ResponseTypes = nil
+	for _, text := range s.ResponseTypes {
+		if t, ok := responsetype.Parse(text); ok {
+			client.ResponseTypes = append(client.ResponseTypes, t.String())
+		}
+	}
 	client.ResponseModes = s.ResponseModes
 	client.Scopes = s.Scopes()
 	client.Audience = s.Audience
@@ -420,6 +481,9 @@ func (s ClientSpec) apply(client *storage.Client) {
 	maps.Copy(client.Metadata, s.Metadata)
 	if len(s.Contacts) > 0 {
 		client.Metadata["contacts"] = s.Contacts
+	}
+	if s.PKCEOptional {
+		client.Metadata[storage.PKCEOptional] = true
 	}
 }
 
@@ -438,6 +502,7 @@ func SpecOf(client *storage.Client) ClientSpec {
 		IDTokenAlg:             client.IDTokenAlg,
 		AccessTokenFormat:      client.AccessTokenFormat,
 		SkipConsent:            client.SkipConsent,
+		PKCEOptional:           client.PKCEOptional(),
 		JWKSURI:                text(client.JWKSURI),
 		ClientURI:              text(client.ClientURI),
 		LogoURI:                text(client.LogoURI),
@@ -459,6 +524,7 @@ func SpecOf(client *storage.Client) ClientSpec {
 		}
 	}
 	delete(s.Metadata, "contacts")
+	delete(s.Metadata, storage.PKCEOptional)
 	return s
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/redirect"
+	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/people"
@@ -27,10 +28,9 @@ import (
 )
 
 const (
-	responseTypeCode = "code"
-	modeQuery        = "query"
-	modeFragment     = "fragment"
-	modeFormPost     = "form_post"
+	modeQuery    = "query"
+	modeFragment = "fragment"
+	modeFormPost = "form_post"
 
 	// paramInteraction brings a browser back from a page. It is ours, and never taken from a client's request.
 	paramInteraction = "interaction"
@@ -49,6 +49,7 @@ type authorization struct {
 	client      *fositestore.Client
 	redirectURI string // byte for byte as the client sent it
 	mode        string // how the answer travels
+	kind        responsetype.Type
 	state       string
 
 	// interaction is the stored request when the browser comes back from a page; id is what the page's address names.
@@ -205,13 +206,14 @@ func (a *authorization) scopes() []string { return strings.Fields(a.form.Get("sc
 // answerMode is how an answer travels, errors included: as asked when it may be asked, else by the response type's default
 // (OAuth 2.0 Multiple Response Type Encoding Practices §2.1 and §5).
 func (a *authorization) answerMode() string {
-	if asked := a.form["response_mode"]; len(asked) == 1 && slices.Contains(a.client.ResponseModes, asked[0]) {
+	direct := slices.ContainsFunc(strings.Fields(a.form.Get("response_type")), func(word string) bool {
+		return word == responsetype.Token || word == responsetype.IDToken
+	})
+	if asked := a.form["response_mode"]; len(asked) == 1 && slices.Contains(a.client.ResponseModes, asked[0]) && !(direct && asked[0] == modeQuery) {
 		return asked[0]
 	}
-	for _, word := range strings.Fields(a.form.Get("response_type")) {
-		if word == "token" || word == "id_token" {
-			return modeFragment
-		}
+	if direct {
+		return modeFragment
 	}
 	if modes := a.client.ResponseModes; len(modes) > 0 && !slices.Contains(modes, modeQuery) {
 		return modes[0] // a client that wants no codes in addresses gets none there
@@ -233,17 +235,10 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 	case form.Get("registration") != "":
 		return fosite.ErrRegistrationNotSupported.WithHint("The registration parameter is not supported.")
 	}
-	switch form.Get("response_type") {
-	case "":
-		return fosite.ErrInvalidRequest.WithHint("The response_type is missing.")
-	case responseTypeCode:
-	default:
-		return fosite.ErrUnsupportedResponseType.WithHint("The response_type must be code.")
+	if err := a.readResponseType(ctx); err != nil {
+		return err
 	}
-	if mode := form.Get("response_mode"); mode != "" && !slices.Contains(a.client.ResponseModes, mode) {
-		return fosite.ErrInvalidRequest.WithHint("The client may not use this response_mode.")
-	}
-	if err := checkChallenge(form.Get("code_challenge"), form.Get("code_challenge_method")); err != nil {
+	if err := checkChallenge(form, a.kind.Code && !mayLackChallenge(a.client)); err != nil {
 		return err
 	}
 	if err := checkResources(form); err != nil {
@@ -258,6 +253,9 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 	if err := p.aim(ctx, a); err != nil {
 		return err
 	}
+	if a.kind.IDToken && !slices.Contains(a.scopes(), scopeOpenID) {
+		return fosite.ErrInvalidScope.WithHint("An ID token needs the scope openid.")
+	}
 	if err := a.readPrompt(); err != nil {
 		return err
 	}
@@ -266,6 +264,37 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The claims parameter must be a JSON object of the members userinfo and id_token.")
 	}
 	return p.readHint(ctx, a)
+}
+
+// readResponseType reads what is asked for and how it is to travel. Tokens in the address of a browser are for organizations and clients
+// that cannot do otherwise (RFC 9700 §2.1.2), and never in a query (OAuth 2.0 Multiple Response Type Encoding Practices 1.0 §3 and §5).
+func (a *authorization) readResponseType(ctx context.Context) error {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return err
+	}
+	text, legacy := a.form.Get("response_type"), org.Decided().Tokens.LegacyResponseTypes
+	kind, ok := responsetype.Parse(text)
+	switch {
+	case text == "":
+		return fosite.ErrInvalidRequest.WithHint("The response_type is missing.")
+	case !ok, kind.Direct() && !legacy:
+		return fosite.ErrUnsupportedResponseType.WithHintf("The response_type must be %s.", strings.Join(responsetype.Supported(legacy), ", or "))
+	case !kind.In(a.client.ResponseTypes):
+		return fosite.ErrUnauthorizedClient.WithHint("The client is not registered for this response_type.")
+	}
+	a.kind = kind
+	switch mode := a.form.Get("response_mode"); {
+	case mode == "":
+	case kind.Direct() && mode == modeQuery:
+		return fosite.ErrInvalidRequest.WithHint("No token is given in a query: the response_mode must be fragment or form_post.")
+	case !slices.Contains(a.client.ResponseModes, mode):
+		return fosite.ErrInvalidRequest.WithHint("The client may not use this response_mode.")
+	}
+	if kind.IDToken && a.form.Get("nonce") == "" {
+		return fosite.ErrInvalidRequest.WithHint("The nonce is missing: an ID token in the address of a browser needs one.")
+	}
+	return nil
 }
 
 // aim leaves out the scopes that mean nothing where the tokens will be valid, before anybody is asked for them (RFC 6749 §3.3). What
@@ -468,7 +497,8 @@ func (p *Provider) checkRights(ctx context.Context, a *authorization, request fo
 	return nil
 }
 
-// issue answers with a code: one transaction writes it, spends the interaction and the pushed request.
+// issue answers with a code, or whatever the response type asks for: one transaction writes it, spends the interaction and the pushed
+// request.
 func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, unit *fositestore.Unit,
 	request fosite.AuthorizeRequester, session *storage.Session, user *storage.User,
 ) error {
@@ -482,13 +512,23 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	for _, one := range audienceOf(org, request, a.client) {
 		request.GrantAudience(one)
 	}
-	response, err := p.fosite.NewAuthorizeResponse(ctx, request, &fositestore.Session{
+	granted := &fositestore.Session{
 		Subject: user.ID.String(),
 		Facts: fositestore.Facts{
 			AuthTime: session.AuthTime.Unix(), ACR: a.acr.Met(session.ACR), AMR: session.AMR,
 			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"),
 		},
-	})
+	}
+	if a.kind.Token {
+		if err := p.directTerms(ctx, unit, a.client, granted, user.ID, request.GetGrantedScopes(), request.GetGrantedAudience()); err != nil {
+			return err
+		}
+	}
+	response, err := p.fosite.NewAuthorizeResponse(ctx, request, granted)
+	if err != nil {
+		return err
+	}
+	params, err := p.responseParams(ctx, a, request, response, granted, user)
 	if err != nil {
 		return err
 	}
@@ -500,7 +540,46 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	if err != nil {
 		return fmt.Errorf("write an authorization code: %w", err)
 	}
-	return p.answer(c, a, url.Values{"code": {response.GetCode()}})
+	return p.answer(c, a, params)
+}
+
+// responseParams are the parameters that an authorization is answered with (RFC 6749 §4.1.2 and §4.2.2, OpenID Connect Core 1.0 §3.2.2.5).
+func (p *Provider) responseParams(ctx context.Context, a *authorization, request fosite.AuthorizeRequester, response fosite.AuthorizeResponder,
+	session *fositestore.Session, user *storage.User,
+) (url.Values, error) {
+	params := make(url.Values)
+	if a.kind.Code {
+		params.Set("code", response.GetCode())
+	}
+	access := response.GetParameters().Get("access_token")
+	if a.kind.Token {
+		scope, err := fositestore.GrantDirectly(ctx)
+		if err != nil {
+			return nil, err
+		}
+		params.Set("access_token", access)
+		params.Set("token_type", "Bearer")
+		params.Set("expires_in", strconv.FormatInt(secondsUntil(session.GetExpiresAt(fosite.AccessToken)), 10))
+		params.Set("scope", strings.Join(scope, " "))
+	}
+	if !a.kind.IDToken {
+		return params, nil
+	}
+	// Without an access token there is no userinfo to ask (OpenID Connect Core 1.0 §5.4).
+	var about map[string]any
+	if !a.kind.Code && !a.kind.Token {
+		held, err := p.rightsOf(ctx, user.ID)
+		if err != nil {
+			return nil, err
+		}
+		about = userClaims(user, request.GetGrantedScopes(), held)
+	}
+	token, err := p.idTokens.make(ctx, a.client, session, given{code: params.Get("code"), access: access}, about)
+	if err != nil {
+		return nil, err
+	}
+	params.Set("id_token", token)
+	return params, nil
 }
 
 // ending is what an answer to the client uses up, whatever the answer: the interaction, and the pushed request (RFC 9126 §4).

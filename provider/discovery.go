@@ -14,6 +14,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/keizer-auth/keizer/internal/proof"
+	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/tenant"
 )
 
@@ -69,6 +70,11 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified", "address",
 		"roles", "permissions",
 	}
+	legacy := org.Decided().Tokens.LegacyResponseTypes
+	grants := []string{grantAuthorizationCode, grantRefreshToken, grantClientCredentials}
+	if legacy {
+		grants, claims = append(grants, grantImplicit), append(claims, "c_hash")
+	}
 	return metadata{
 		Issuer:                org.Issuer,
 		AuthorizationEndpoint: base + "authorize",
@@ -82,9 +88,9 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess, scopeRoles, scopePermissions},
 		Claims:                append(claims, profileMetadata[:]...),
 		ClaimTypes:            []string{"normal"},
-		ResponseTypes:         []string{responseTypeCode},
-		ResponseModes:         []string{modeQuery, modeFormPost},
-		GrantTypes:            []string{grantAuthorizationCode, grantRefreshToken, grantClientCredentials},
+		ResponseTypes:         responsetype.Supported(legacy),
+		ResponseModes:         []string{modeQuery, modeFragment, modeFormPost},
+		GrantTypes:            grants,
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           algs,
 		TokenAuthMethods:      methods,

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ory/fosite"
@@ -24,8 +26,8 @@ type idTokenHandler struct {
 
 var _ fosite.TokenEndpointHandler = (*idTokenHandler)(nil)
 
-// idTokenClaims are those of OpenID Connect Core 1.0 §2 and §3.1.3.6. Claims about the person are not among them: the
-// client has an access token, and asks userinfo (§5.4).
+// idTokenClaims are those of OpenID Connect Core 1.0 §2, §3.1.3.6 and §3.3.2.11. Claims about the person are not among them: a
+// client that has an access token asks userinfo (§5.4).
 type idTokenClaims struct {
 	Issuer          string   `json:"iss"`
 	Subject         string   `json:"sub"`
@@ -37,6 +39,7 @@ type idTokenClaims struct {
 	ACR             string   `json:"acr,omitempty"`
 	AMR             []string `json:"amr,omitempty"`
 	AccessTokenHash string   `json:"at_hash,omitempty"`
+	CodeHash        string   `json:"c_hash,omitempty"`
 	SessionID       string   `json:"sid,omitempty"`
 }
 
@@ -63,34 +66,72 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 	if !h.CanHandleTokenEndpointRequest(ctx, request) || !request.GetGrantedScopes().Has(scopeOpenID) {
 		return fosite.ErrUnknownRequest
 	}
-	org, err := tenant.From(ctx)
-	if err != nil {
-		return err
-	}
 	client, session, err := fositestore.Ours(request)
 	if err != nil {
 		return err
 	}
-
-	now := time.Now()
-	token, err := h.keys.Sign(ctx, client.IDTokenAlg, "JWT", idTokenClaims{
-		Issuer:          org.Issuer,
-		Subject:         session.Subject,
-		Audience:        client.ClientID,
-		ExpiresAt:       now.Add(h.lifetimes.of(org).ID).Unix(),
-		IssuedAt:        now.Unix(),
-		AuthTime:        session.Facts.AuthTime,
-		Nonce:           session.Facts.Nonce,
-		ACR:             session.Facts.ACR,
-		AMR:             session.Facts.AMR,
-		AccessTokenHash: halfHash(client.IDTokenAlg, response.GetAccessToken()),
-		SessionID:       session.Facts.SessionID,
-	})
+	token, err := h.make(ctx, client, session, given{access: response.GetAccessToken()}, nil)
 	if err != nil {
-		return fmt.Errorf("sign an ID token: %w", err)
+		return err
 	}
 	response.SetExtra("id_token", token)
 	return nil
+}
+
+// given is what an ID token comes with. It vouches for that.
+type given struct{ code, access string }
+
+// make signs an ID token for what is given along with it. about are claims of the person that it says besides.
+func (h *idTokenHandler) make(
+	ctx context.Context, client *fositestore.Client, session *fositestore.Session, with given, about map[string]any,
+) (string, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	claims := idTokenClaims{
+		Issuer:    org.Issuer,
+		Subject:   session.Subject,
+		Audience:  client.ClientID,
+		ExpiresAt: now.Add(h.lifetimes.of(org).ID).Unix(),
+		IssuedAt:  now.Unix(),
+		AuthTime:  session.Facts.AuthTime,
+		Nonce:     session.Facts.Nonce,
+		ACR:       session.Facts.ACR,
+		AMR:       session.Facts.AMR,
+		SessionID: session.Facts.SessionID,
+	}
+	if with.access != "" {
+		claims.AccessTokenHash = halfHash(client.IDTokenAlg, with.access)
+	}
+	if with.code != "" {
+		claims.CodeHash = halfHash(client.IDTokenAlg, with.code)
+	}
+	var said any = claims
+	if len(about) > 0 {
+		if said, err = withClaims(claims, about); err != nil {
+			return "", err
+		}
+	}
+	token, err := h.keys.Sign(ctx, client.IDTokenAlg, "JWT", said)
+	if err != nil {
+		return "", fmt.Errorf("sign an ID token: %w", err)
+	}
+	return token, nil
+}
+
+// withClaims adds claims about the person to those of the token itself, which count where both have a name.
+func withClaims(claims idTokenClaims, about map[string]any) (map[string]any, error) {
+	own, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("encode an ID token: %w", err)
+	}
+	all := maps.Clone(about)
+	if err := json.Unmarshal(own, &all); err != nil {
+		return nil, fmt.Errorf("encode an ID token: %w", err)
+	}
+	return all, nil
 }
 
 // halfHash is at_hash and c_hash: the left half of the token's hash under the hash function of the ID token's algorithm

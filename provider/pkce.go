@@ -4,14 +4,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"net/url"
 
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
-// pkceHandler requires Proof Key for Code Exchange with S256 of every client (RFC 7636, RFC 9700 §2.1.1). It replaces
+// pkceHandler requires Proof Key for Code Exchange with S256 of every client but those that authenticate and are registered to do without
+// (RFC 7636, RFC 9700 §2.1.1). It replaces
 // fosite's, which forgets the challenge at the first wrong verifier and then lets a request without one pass: here the
 // challenge is part of the code's row and lives as long as the code.
 type pkceHandler struct{}
@@ -24,12 +28,24 @@ var (
 // HandleAuthorizeEndpointRequest implements fosite.AuthorizeEndpointHandler. It stands before the handler that makes the
 // code, and refuses what that must not see.
 func (pkceHandler) HandleAuthorizeEndpointRequest(_ context.Context, request fosite.AuthorizeRequester, _ fosite.AuthorizeResponder) error {
-	return checkChallenge(request.GetRequestForm().Get("code_challenge"), request.GetRequestForm().Get("code_challenge_method"))
+	client, ok := request.GetClient().(*fositestore.Client)
+	if !ok {
+		return fmt.Errorf("a foreign client type %T", request.GetClient())
+	}
+	return checkChallenge(request.GetRequestForm(), request.GetResponseTypes().Has(responsetype.Code) && !mayLackChallenge(client))
 }
 
-// checkChallenge checks the form of a challenge (RFC 7636 §4.2 and §4.3).
-func checkChallenge(challenge, method string) error {
+// mayLackChallenge reports whether a client may have a code without a challenge: one that proves itself when it redeems it.
+func mayLackChallenge(client *fositestore.Client) bool {
+	return client.PKCEOptional() && !client.IsPublic()
+}
+
+// checkChallenge checks that a challenge is there, where one is needed, and its form (RFC 7636 §4.2 and §4.3).
+func checkChallenge(form url.Values, needed bool) error {
+	challenge, method := form.Get("code_challenge"), form.Get("code_challenge_method")
 	switch {
+	case challenge == "" && method == "" && !needed:
+		return nil
 	case challenge == "":
 		return fosite.ErrInvalidRequest.WithHint("PKCE is required: the request needs a code_challenge and code_challenge_method=S256.")
 	case method != "S256":
@@ -55,6 +71,13 @@ func (pkceHandler) HandleTokenEndpointRequest(ctx context.Context, request fosit
 	code, err := fositestore.CodeOf(ctx)
 	if err != nil {
 		return fosite.ErrServerError.WithWrap(err)
+	}
+	if code.CodeChallenge == "" {
+		// Whoever has a verifier has sent a challenge, and somebody has taken that away (RFC 9700 §2.1.1).
+		if request.GetRequestForm().Has("code_verifier") {
+			return fosite.ErrInvalidGrant.WithHint("There is a code_verifier, and there was no code_challenge.")
+		}
+		return nil
 	}
 	if !verifierMatches(request.GetRequestForm().Get("code_verifier"), code.CodeChallenge) {
 		return fosite.ErrInvalidGrant.WithHint("The code_verifier is missing, malformed, or not the one that the code_challenge was made of.")

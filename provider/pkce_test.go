@@ -3,6 +3,7 @@ package provider
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -32,8 +33,13 @@ func TestOnlyAnS256ChallengeOfTheRightFormIsTaken(t *testing.T) {
 		{"bits that mean nothing", good[:42] + "B", "S256", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if err := checkChallenge(test.challenge, test.method); (err == nil) != test.ok {
+			form := url.Values{"code_challenge": {test.challenge}, "code_challenge_method": {test.method}}
+			if err := checkChallenge(form, true); (err == nil) != test.ok {
 				t.Errorf("checkChallenge = %v", err)
+			}
+			// Where none is needed, what is there is held to the same.
+			if err := checkChallenge(form, false); (err == nil) != (test.ok || test.name == "neither") {
+				t.Errorf("checkChallenge where none is needed = %v", err)
 			}
 		})
 	}

@@ -54,6 +54,7 @@ type Provider struct {
 	assertionAlgs []string
 	fosite        *fosite.Fosite
 	metadata      *documents
+	idTokens      *idTokenHandler
 }
 
 // New puts a Provider together.
@@ -69,6 +70,7 @@ func New(d Deps) *Provider {
 		failures:      throttle.NewLocal(throttle.ClientNetwork),
 		assertionAlgs: keys.AssertionAlgorithms(),
 		metadata:      newDocuments(),
+		idTokens:      &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes},
 	}
 
 	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
@@ -77,7 +79,9 @@ func New(d Deps) *Provider {
 		AccessTokenStrategy: strategy, RefreshTokenStrategy: strategy, AuthorizeCodeStrategy: strategy,
 		CoreStorage: store, TokenRevocationStorage: store, Config: config,
 	}
-	config.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{pkceHandler{}, code}
+	config.AuthorizeEndpointHandlers = fosite.AuthorizeEndpointHandlers{
+		pkceHandler{}, code, &directHandler{code: code, tokens: strategy, store: store, config: config},
+	}
 	config.TokenEndpointHandlers = fosite.TokenEndpointHandlers{
 		code,
 		pkceHandler{},
@@ -88,7 +92,7 @@ func New(d Deps) *Provider {
 			HandleHelper: &oauth2.HandleHelper{AccessTokenStrategy: strategy, AccessTokenStorage: store, Config: config},
 			Config:       config,
 		},
-		&idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes},
+		p.idTokens,
 	}
 	p.fosite = fosite.NewOAuth2Provider(store, config)
 	return p

@@ -24,6 +24,7 @@ import (
 const (
 	grantAuthorizationCode = "authorization_code"
 	grantRefreshToken      = "refresh_token"
+	grantImplicit          = "implicit" // which never comes to the token endpoint (RFC 6749 §4.2)
 	grantClientCredentials = "client_credentials"
 )
 

@@ -63,6 +63,12 @@ func (c *Client) DefaultACRValues() (values []string) {
 	return values
 }
 
+// PKCEOptional is the name under which it is written down that a client may do without PKCE.
+const PKCEOptional = "pkce_optional"
+
+// PKCEOptional reports whether codes are given to the client without a challenge (RFC 7636) where it sends none.
+func (c *Client) PKCEOptional() bool { return c.Metadata[PKCEOptional] == true }
+
 func (c *Client) fill() {
 	filled(&c.RedirectURIs, &c.PostLogoutRedirectURIs, &c.GrantTypes, &c.ResponseTypes, &c.ResponseModes, &c.Scopes, &c.Audience)
 }

@@ -105,7 +105,7 @@ type clientFlags struct {
 
 	redirectURIs, postLogoutRedirectURIs, grantTypes, responseTypes, responseModes, audience, contacts []string
 
-	skipConsent bool
+	skipConsent, pkceOptional bool
 }
 
 func (f *clientFlags) add(cmd *cobra.Command) {
@@ -115,7 +115,7 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.postLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may be sent after signing out; may be repeated")
 	flags.StringArrayVar(&f.grantTypes, "grant-type", nil, "authorization_code, refresh_token or client_credentials; may be repeated")
 	flags.StringArrayVar(&f.responseTypes, "response-type", nil, "response type; may be repeated")
-	flags.StringArrayVar(&f.responseModes, "response-mode", nil, "query or form_post; may be repeated")
+	flags.StringArrayVar(&f.responseModes, "response-mode", nil, "query, fragment or form_post; may be repeated")
 	flags.StringVar(&f.scope, "scope", "", "the scopes it may ask for, separated by spaces")
 	flags.StringArrayVar(&f.audience, "audience", nil,
 		"API that its access tokens are for: a URI, or the client_id of the API, which can then introspect them; may be repeated")
@@ -124,6 +124,7 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.jwksURI, "jwks-uri", "", "address of its public keys")
 	flags.StringVar(&f.idTokenAlg, "id-token-alg", "", "RS256, ES256 or EdDSA")
 	flags.StringVar(&f.accessTokenFormat, "access-token-format", "", "opaque or jwt")
+	flags.BoolVar(&f.pkceOptional, "pkce-optional", false, "give codes without PKCE, too: for applications that authenticate and know no better")
 	flags.BoolVar(&f.skipConsent, "skip-consent", false, "do not ask people for consent: for applications of one's own")
 	flags.StringVar(&f.clientURI, "client-uri", "", "its home page")
 	flags.StringVar(&f.logoURI, "logo-uri", "", "its logo")
@@ -181,6 +182,7 @@ func (f *clientFlags) patch(cmd *cobra.Command, stdin io.Reader) (manage.ClientP
 		"id-token-alg":             func() { patch.IDTokenAlg = &f.idTokenAlg },
 		"access-token-format":      func() { patch.AccessTokenFormat = &f.accessTokenFormat },
 		"skip-consent":             func() { patch.SkipConsent = &f.skipConsent },
+		"pkce-optional":            func() { patch.PKCEOptional = &f.pkceOptional },
 		"client-uri":               func() { patch.ClientURI = &f.clientURI },
 		"logo-uri":                 func() { patch.LogoURI = &f.logoURI },
 		"policy-uri":               func() { patch.PolicyURI = &f.policyURI },

@@ -238,14 +238,14 @@ func (b *Browser) stops(to *url.URL) bool {
 
 // arrive is the end of a walk at StopAt.
 func (b *Browser) arrive(v visit, hops []Hop) *Page {
-	p := &Page{URL: v.to, Hops: hops, browser: b, arrived: v.to.Query()}
+	p := &Page{URL: v.to, Hops: hops, browser: b, arrived: v.to.Query(), arrivedBy: "query"}
 	switch {
 	case v.method == http.MethodPost:
-		p.arrived = v.form
+		p.arrived, p.arrivedBy = v.form, "form_post"
 	case v.to.Fragment != "":
 		// response_mode=fragment: the server never sees it, the client's script would.
 		if values, err := url.ParseQuery(v.to.EscapedFragment()); err == nil {
-			p.arrived = values
+			p.arrived, p.arrivedBy = values, "fragment"
 		}
 	}
 	return p

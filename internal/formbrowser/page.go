@@ -24,11 +24,16 @@ type Page struct {
 	browser *Browser
 	root    *html.Node
 	arrived url.Values
+	// arrivedBy is the response mode by which.
+	arrivedBy string
 }
 
 // Arrived returns the parameters that were carried to Options.StopAt, by redirect or by form_post, and whether the walk
 // ended there.
 func (p *Page) Arrived() (url.Values, bool) { return p.arrived, p.arrived != nil }
+
+// ArrivedBy returns the response mode by which the browser has arrived: query, fragment or form_post.
+func (p *Page) ArrivedBy() string { return p.arrivedBy }
 
 // Has reports whether the page has an element with the id.
 func (p *Page) Has(id string) bool { return p.node(id) != nil }

@@ -96,7 +96,8 @@ type Login struct {
 // Offers reports whether a way of signing in is offered.
 func (l *Login) Offers(method string) bool { return slices.Contains(l.Methods, method) }
 
-// Tokens say how long what is issued is good for. Zero values, and no replay window at all, mean what the process is configured with.
+// Tokens say how long what is issued is good for, and how it is given. Zero values, and no replay window at all, mean what the process is
+// configured with.
 type Tokens struct {
 	CodeLifetime        Duration  `json:"code_lifetime,omitzero"`
 	AccessLifetime      Duration  `json:"access_lifetime,omitzero"`
@@ -105,6 +106,9 @@ type Tokens struct {
 	RefreshIdle         Duration  `json:"refresh_idle,omitzero"`
 	RefreshAbsolute     Duration  `json:"refresh_absolute,omitzero"`
 	RefreshReplayWindow *Duration `json:"refresh_replay_window,omitempty"`
+	// LegacyResponseTypes lets clients that are registered for it have tokens in the address of a browser (RFC 6749 §4.2, OpenID Connect
+	// Core 1.0 §3.2 and §3.3), which RFC 9700 §2.1.2 advises against.
+	LegacyResponseTypes bool `json:"legacy_response_types"`
 }
 
 // Mail says from whom mail to the organization's people comes.

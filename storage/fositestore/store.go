@@ -206,9 +206,32 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, digest string, req
 		token.GrantID = &grant.ID
 	case unit.presented != nil:
 		token.GrantID = &unit.presented.GrantID
+	case unit.direct != nil:
+		if unit.newGrant, err = directGrant(client, session, request); err != nil {
+			return err
+		}
+		token.GrantID = &unit.newGrant.ID
 	}
 	unit.newAccess = token
 	return nil
+}
+
+// directGrant is the grant of an access token that comes without a code: it is ended by whatever ends others.
+func directGrant(client *Client, session *Session, request fosite.Requester) (*storage.Grant, error) {
+	user, err := uuid.Parse(session.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("a grant without a user: %w", err)
+	}
+	facts := session.Facts
+	facts.Nonce = ""
+	encoded, err := encodeFacts(facts)
+	if err != nil {
+		return nil, fmt.Errorf("encode the facts of a grant: %w", err)
+	}
+	return &storage.Grant{
+		ID: uuid.Must(uuid.NewV7()), ClientID: client.ClientID, UserID: &user, SessionID: sessionID(session.Facts.SessionID),
+		Scope: request.GetGrantedScopes(), Audience: request.GetGrantedAudience(), Facts: encoded, ExpiresAt: session.GrantEnds,
+	}, nil
 }
 
 // GetAccessTokenSession implements oauth2.AccessTokenStorage. Nothing in Keizer asks fosite about access tokens: provider

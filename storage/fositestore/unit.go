@@ -38,6 +38,7 @@ type Unit struct {
 	replayed     bool
 	narrowed     []string // of the code's audience, what the access token is for
 	scope        []string // of the code's scope, what the access token is given; nil is all
+	direct       []string // the scope of an access token that the authorization endpoint gives; nil is that it gives none
 	replayWindow time.Duration
 
 	fault error // of ending a family
@@ -74,6 +75,21 @@ func (u *Unit) KeepsAnswer() bool { return u.spendRefresh != "" && u.replayWindo
 
 // NarrowTo limits the access token of a code to some of the granted audience (RFC 8707 §2.2) and scope. The grant keeps it all.
 func (u *Unit) NarrowTo(audience, scope []string) { u.narrowed, u.scope = audience, scope }
+
+// GiveDirectly lets the authorization endpoint give an access token with a scope.
+func (u *Unit) GiveDirectly(scope []string) { u.direct = append([]string{}, scope...) }
+
+// GrantDirectly returns the scope of the access token that the authorization endpoint gives in this request.
+func GrantDirectly(ctx context.Context) ([]string, error) {
+	unit, err := unitFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if unit.direct == nil {
+		return nil, errors.New("the authorization endpoint is to give no access token here")
+	}
+	return unit.direct, nil
+}
 
 // ReachedBy returns what a request may have tokens for besides what its client's registration names.
 func ReachedBy(ctx context.Context) []string {
