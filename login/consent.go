@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -58,16 +57,8 @@ func (v *visit) isAbout(session *storage.Session) bool {
 	return session != nil && v.interaction.SessionID != nil && *v.interaction.SessionID == session.ID
 }
 
-// scopes are those that are asked for, each once.
-func (v *visit) scopes() []string {
-	var scopes []string
-	for _, scope := range strings.Fields(v.interaction.Params.Get("scope")) {
-		if !slices.Contains(scopes, scope) {
-			scopes = append(scopes, scope)
-		}
-	}
-	return scopes
-}
+// scopes are those that are asked for, and those of claims that are asked for by themselves, each once.
+func (v *visit) scopes() []string { return storage.ConsentScopes(v.interaction.Params) }
 
 // described are the scopes as the page tells of them. What an API is called by its organization is said where the tokens will be for
 // that API: which that is, provider has decided before the request was stored, and nothing else is in it.

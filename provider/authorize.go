@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -61,6 +62,8 @@ type authorization struct {
 	maxAge  *time.Duration
 	acr     proof.Request
 	hint    string // the subject that id_token_hint names
+	subject string // and the one that claims names
+	claims  fositestore.ClaimNames
 }
 
 // Authorize serves GET and POST /oauth2/authorize (RFC 6749 §3.1, OpenID Connect Core 1.0 §3.1.2).
@@ -263,6 +266,9 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 	if a.acr, err = proof.ReadRequest(form, a.client.DefaultACRValues()); err != nil {
 		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The claims parameter must be a JSON object of the members userinfo and id_token.")
 	}
+	if err := a.readClaims(); err != nil {
+		return err
+	}
 	return p.readHint(ctx, a)
 }
 
@@ -360,6 +366,7 @@ func (a *authorization) readPrompt() error {
 // readHint verifies an id_token_hint: an ID token of ours, for this client, however long expired and whichever of our keys
 // signed it (OpenID Connect Core 1.0 §3.1.2.1).
 func (p *Provider) readHint(ctx context.Context, a *authorization) error {
+	a.hint = a.subject
 	token := a.form.Get("id_token_hint")
 	if token == "" {
 		return nil
@@ -370,6 +377,9 @@ func (p *Provider) readHint(ctx context.Context, a *authorization) error {
 	}
 	if err != nil || hint.audience != a.client.ClientID {
 		return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that was issued to this client.")
+	}
+	if a.subject != "" && a.subject != hint.subject {
+		return errClaims.WithHint("The id_token_hint and the claims parameter name two subjects.")
 	}
 	a.hint = hint.subject
 	return nil
@@ -406,12 +416,12 @@ func (p *Provider) facts(
 	if facts.Lacking, err = p.lacking(ctx, a, session, user, device); err != nil {
 		return facts, err
 	}
-	facts.ConsentedNow = mine && a.interaction.ConsentedAt != nil && containsAll(a.interaction.ConsentedScopes, request.GetRequestedScopes())
+	facts.ConsentedNow = mine && a.interaction.ConsentedAt != nil && containsAll(a.interaction.ConsentedScopes, a.consentScopes())
 	if facts.ConsentedNow {
 		facts.Consented = true
 		return facts, nil
 	}
-	facts.Consented, err = p.consented(ctx, a, request, user)
+	facts.Consented, err = p.consented(ctx, a, user)
 	return facts, err
 }
 
@@ -426,7 +436,7 @@ func (p *Provider) lacking(ctx context.Context, a *authorization, session *stora
 }
 
 // consented reports whether the person need not be asked: the client is the organization's own, or was allowed before.
-func (p *Provider) consented(ctx context.Context, a *authorization, request fosite.AuthorizeRequester, user *storage.User) (bool, error) {
+func (p *Provider) consented(ctx context.Context, a *authorization, user *storage.User) (bool, error) {
 	if a.client.SkipConsent {
 		return true, nil
 	}
@@ -442,7 +452,7 @@ func (p *Provider) consented(ctx context.Context, a *authorization, request fosi
 	if err != nil {
 		return false, err
 	}
-	return containsAll(remembered.Scopes, request.GetRequestedScopes()), nil
+	return containsAll(remembered.Scopes, a.consentScopes()), nil
 }
 
 // toPage sends the browser to a page, with the request stored where the page finds it. The session is that of the person
@@ -516,7 +526,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 		Subject: user.ID.String(),
 		Facts: fositestore.Facts{
 			AuthTime: session.AuthTime.Unix(), ACR: a.acr.Met(session.ACR), AMR: session.AMR,
-			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"),
+			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"), Claims: a.claims,
 		},
 	}
 	if a.kind.Token {
@@ -573,6 +583,15 @@ func (p *Provider) responseParams(ctx context.Context, a *authorization, request
 			return nil, err
 		}
 		about = userClaims(user, request.GetGrantedScopes(), held)
+	}
+	named, err := p.namedClaims(ctx, user, a.claims.IDToken)
+	if err != nil {
+		return nil, err
+	}
+	if about == nil {
+		about = named
+	} else {
+		maps.Copy(about, named)
 	}
 	token, err := p.idTokens.make(ctx, a.client, session, given{code: params.Get("code"), access: access}, about)
 	if err != nil {

@@ -105,6 +105,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		DisplayValues:         []string{"page"},
 		UILocales:             []string{"en"},
 		IssParameter:          true,
+		ClaimsParameter:       true,
 	}, nil
 }
 

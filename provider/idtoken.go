@@ -22,6 +22,8 @@ import (
 type idTokenHandler struct {
 	keys      *keys.Keys
 	lifetimes Lifetimes
+	// about are the claims about the person that a grant was asked for by name.
+	about func(ctx context.Context, session *fositestore.Session) (map[string]any, error)
 }
 
 var _ fosite.TokenEndpointHandler = (*idTokenHandler)(nil)
@@ -70,7 +72,11 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 	if err != nil {
 		return err
 	}
-	token, err := h.make(ctx, client, session, given{access: response.GetAccessToken()}, nil)
+	about, err := h.about(ctx, session)
+	if err != nil {
+		return err
+	}
+	token, err := h.make(ctx, client, session, given{access: response.GetAccessToken()}, about)
 	if err != nil {
 		return err
 	}

@@ -70,8 +70,8 @@ func New(d Deps) *Provider {
 		failures:      throttle.NewLocal(throttle.ClientNetwork),
 		assertionAlgs: keys.AssertionAlgorithms(),
 		metadata:      newDocuments(),
-		idTokens:      &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes},
 	}
+	p.idTokens = &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 
 	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
 	config := newConfigurator(d.Lifetimes, authenticated)

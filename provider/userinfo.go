@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -23,7 +24,7 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		p.bearerError(c, *refusal)
 		return nil
 	}
-	access, user, err := p.personOf(c.Request.Context(), token)
+	access, grant, user, err := p.personOf(c.Request.Context(), token)
 	if err == nil {
 		// What a client holds ends when the client is switched off.
 		var client *fositestore.Client
@@ -56,7 +57,19 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		p.jsonError(c, err)
 		return nil
 	}
-	p.writeJSON(c, http.StatusOK, userClaims(user, access.Scope, held))
+	facts, err := fositestore.FactsOf(grant)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	named, err := p.namedClaims(c.Request.Context(), user, facts.Claims.UserInfo)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	claims := userClaims(user, access.Scope, held)
+	maps.Copy(claims, named)
+	p.writeJSON(c, http.StatusOK, claims)
 	return nil
 }
 
@@ -73,17 +86,17 @@ func (p *Provider) rightsSaidBy(ctx context.Context, person uuid.UUID, scopes []
 	return p.rightsOf(ctx, person)
 }
 
-// personOf finds a live access token and the person it is about; nil for one that a client holds for itself.
-func (p *Provider) personOf(ctx context.Context, token string) (*storage.AccessToken, *storage.User, error) {
+// personOf finds a live access token with its grant and the person it is about; both are nil for one that a client holds for itself.
+func (p *Provider) personOf(ctx context.Context, token string) (*storage.AccessToken, *storage.Grant, *storage.User, error) {
 	digest, ok := secret.AccessTokenDigest(token)
 	if !ok {
-		return nil, nil, storage.ErrNotFound
+		return nil, nil, nil, storage.ErrNotFound
 	}
-	access, _, user, err := p.db.AccessTokenWithUser(ctx, digest)
+	access, grant, user, err := p.db.AccessTokenWithUser(ctx, digest)
 	if errors.Is(err, storage.ErrNotFound) {
-		access, _, err = p.db.AccessToken(ctx, digest)
+		access, grant, err = p.db.AccessToken(ctx, digest)
 	}
-	return access, user, err
+	return access, grant, user, err
 }
 
 // bearerToken finds the one token of a request (RFC 6750 §2): in the header, or in the form of a POST. A token in the query

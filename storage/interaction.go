@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,6 +29,22 @@ type Interaction struct {
 	ExpiresAt time.Time
 	SpentAt   *time.Time
 	CreatedAt time.Time
+}
+
+// ParamClaimsScope is where the parameters of a stored request keep the scopes that claims belong to which are asked for by themselves. It
+// is never taken from a client's request.
+const ParamClaimsScope = "keizer:claims_scope"
+
+// ConsentScopes are what the person has to allow for a request, each once.
+func ConsentScopes(params url.Values) (scopes []string) {
+	for _, name := range []string{"scope", ParamClaimsScope} {
+		for _, scope := range strings.Fields(params.Get(name)) {
+			if !slices.Contains(scopes, scope) {
+				scopes = append(scopes, scope)
+			}
+		}
+	}
+	return scopes
 }
 
 // form scans url-encoded parameters.

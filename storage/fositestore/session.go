@@ -22,7 +22,19 @@ type Facts struct {
 	SessionID string `json:"sid,omitempty"`
 	// Nonce is that of the authorization request, for its ID token alone: a refreshed ID token carries none.
 	Nonce string `json:"nonce,omitempty"`
+	// Claims are those that were asked for by name.
+	Claims ClaimNames `json:"claims,omitzero"`
 }
+
+// ClaimNames are the claims about the person that the parameter claims asked for (OpenID Connect Core 1.0 §5.5) and the client may have,
+// by where they were asked for.
+type ClaimNames struct {
+	UserInfo []string `json:"userinfo,omitempty"`
+	IDToken  []string `json:"id_token,omitempty"`
+}
+
+// IsZero reports whether none were asked for.
+func (c ClaimNames) IsZero() bool { return len(c.UserInfo)+len(c.IDToken) == 0 }
 
 func encodeFacts(f Facts) ([]byte, error) { return json.Marshal(f) }
 
