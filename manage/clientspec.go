@@ -232,7 +232,7 @@ func (s ClientSpec) validate(allowLoopback bool) error {
 			c.check(field, profile.Link(uri))
 		}
 	}
-	s.checkMetadata(&c)
+	s.checkMetadata(&c, allowLoopback)
 	slices.SortStableFunc(c.found, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return c.err()
 }
@@ -366,7 +366,7 @@ func (s ClientSpec) checkKeys(c *complaints, allowLoopback bool) {
 
 // checkMetadata goes through the registered members that have no field. Those that would promise what is not done are
 // refused, all others are kept.
-func (s ClientSpec) checkMetadata(c *complaints) {
+func (s ClientSpec) checkMetadata(c *complaints, allowLoopback bool) {
 	for name, value := range s.Metadata {
 		member, language, localized := strings.Cut(name, "#")
 		switch {
@@ -383,12 +383,12 @@ func (s ClientSpec) checkMetadata(c *complaints) {
 				c.check(name, profile.Link(text))
 			}
 		default:
-			s.checkMember(c, name, value)
+			s.checkMember(c, name, value, allowLoopback)
 		}
 	}
 }
 
-func (s ClientSpec) checkMember(c *complaints, name string, value any) {
+func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoopback bool) {
 	text, _ := value.(string)
 	switch name {
 	case "application_type":
@@ -411,6 +411,12 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any) {
 	case "default_max_age":
 		if n, ok := value.(float64); !ok || n < 0 || n != float64(int64(n)) || n > 1e9 {
 			c.add(name, "it must be a whole number of seconds")
+		}
+	case "backchannel_logout_uri":
+		c.check(name, checkLogoutURI(text, allowLoopback))
+	case "backchannel_logout_session_required":
+		if _, ok := value.(bool); !ok {
+			c.add(name, "it must be true or false")
 		}
 	case "require_auth_time":
 		if _, ok := value.(bool); !ok {
@@ -436,6 +442,14 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any) {
 	}
 }
 
+// checkLogoutURI checks an address at which a client is told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2).
+func checkLogoutURI(uri string, allowLoopback bool) error {
+	if strings.Contains(uri, "#") {
+		return errors.New("it must not have a fragment")
+	}
+	return outbound.CheckURL(uri, allowLoopback)
+}
+
 // unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
 // here: they are listed for the sake of a better message.
 var unsupportedMembers = []string{
@@ -447,8 +461,7 @@ var unsupportedMembers = []string{
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
 	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "introspection_signed_response_alg",
 	"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_details_types",
-	"frontchannel_logout_uri", "frontchannel_logout_session_required", "backchannel_logout_uri",
-	"backchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
+	"frontchannel_logout_uri", "frontchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
 	"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
 }
 

@@ -543,7 +543,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 		return err
 	}
 
-	err = unit.Commit(ctx, nil, p.ending(a)...)
+	err = unit.Commit(ctx, nil, append(p.ending(a), p.noteSession(a.client, session)...)...)
 	if errors.Is(err, storage.ErrSpent) {
 		return requestErrorPage("This sign-in was completed already. Go back to the application.", err)
 	}

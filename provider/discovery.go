@@ -50,6 +50,8 @@ type metadata struct {
 	UILocales             []string `json:"ui_locales_supported"`
 	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	BackChannelLogout     bool     `json:"backchannel_logout_supported"`
+	BackChannelSession    bool     `json:"backchannel_logout_session_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	RequestURIRegistered  bool     `json:"require_request_uri_registration"`
@@ -106,6 +108,8 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		UILocales:             []string{"en"},
 		IssParameter:          true,
 		ClaimsParameter:       true,
+		BackChannelLogout:     true,
+		BackChannelSession:    true,
 	}, nil
 }
 

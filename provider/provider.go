@@ -11,6 +11,7 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
 
+	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/people"
@@ -31,6 +32,8 @@ type Deps struct {
 	People     *people.People
 	Log        *slog.Logger
 	Lifetimes  Lifetimes
+	// Outside is how clients are spoken to.
+	Outside *outbound.Client
 	// Management is the identifier of the management API, as the audience of tokens.
 	Management string
 }
@@ -55,6 +58,7 @@ type Provider struct {
 	fosite        *fosite.Fosite
 	metadata      *documents
 	idTokens      *idTokenHandler
+	outside       *http.Client
 }
 
 // New puts a Provider together.
@@ -70,6 +74,7 @@ func New(d Deps) *Provider {
 		failures:      throttle.NewLocal(throttle.ClientNetwork),
 		assertionAlgs: keys.AssertionAlgorithms(),
 		metadata:      newDocuments(),
+		outside:       d.Outside.HTTP(maxLogoutAnswer),
 	}
 	p.idTokens = &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 

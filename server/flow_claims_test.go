@@ -93,7 +93,7 @@ func TestClaimsAreAskedForByName(t *testing.T) {
 
 	// A request that names somebody is for nobody else.
 	for claims, want := range map[string]string{
-		fmt.Sprintf(`{"id_token":{"sub":{"value":%q}}}`, user.ID.String()): "",
+		fmt.Sprintf(`{"id_token":{"sub":{"value":%q}}}`, user.ID.String()):    "",
 		`{"id_token":{"sub":{"value":"somebody else"}}}`:                      "login_required",
 		`{"id_token":{"sub":{"value":"a"}},"userinfo":{"sub":{"value":"b"}}}`: "invalid_request",
 		`{"userinfo":{"email":"yes"}}`:                                        "invalid_request",

@@ -104,6 +104,9 @@ func (db *DB) EndOtherSessions(ctx context.Context, userID, keep uuid.UUID, ever
 			if err := q.endCodes(userID, ` AND session_id <> $4`, keep); err != nil {
 				return err
 			}
+			if err := q.tellClients(`user_id = $4 AND session_id <> $5`, userID, keep); err != nil {
+				return err
+			}
 			_, err = q.exec(`UPDATE oauth_grants SET revoked_at = $1 WHERE user_id = $2 AND org_id = $3 AND session_id <> $4
 				AND revoked_at IS NULL AND ($5 OR ' ' || scope || ' ' NOT LIKE '% offline_access %')`, q.now, userID, q.org, keep, everything)
 			return err

@@ -63,6 +63,12 @@ func (c *Client) DefaultACRValues() (values []string) {
 	return values
 }
 
+// BackChannelLogoutURI is where the client wants to be told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2); or empty.
+func (c *Client) BackChannelLogoutURI() string {
+	uri, _ := c.Metadata["backchannel_logout_uri"].(string)
+	return uri
+}
+
 // PKCEOptional is the name under which it is written down that a client may do without PKCE.
 const PKCEOptional = "pkce_optional"
 

@@ -50,13 +50,15 @@ type DB struct {
 	patience time.Duration
 	// mailed is told when mail has been put into the outbox by this process.
 	mailed chan struct{}
+	// parted is told when this process has ended sessions whose clients are to hear of it.
+	parted chan struct{}
 	// migrating opens a handle whose statements may take long.
 	migrating func() (*sql.DB, error)
 }
 
 // Open connects to a database. It does not migrate it.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	db := &DB{ring: o.Keyring, log: o.Log, mailed: make(chan struct{}, 1)}
+	db := &DB{ring: o.Keyring, log: o.Log, mailed: make(chan struct{}, 1), parted: make(chan struct{}, 1)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -303,6 +305,8 @@ type transaction struct {
 	tx *sql.Tx
 	// mailed is true when mail was put into the outbox: once that is committed, whoever delivers it is told.
 	mailed bool
+	// parted is true when there are clients to be told of the end of a session, likewise.
+	parted bool
 	// audit is what is written down of the deed at its end.
 	audit []*AuditEvent
 	// fault is the last failure of the database itself inside the transaction. It is kept because the code in between may
@@ -388,11 +392,18 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 	if err := bounded(t.tx.Commit); err != nil {
 		return fmt.Errorf("commit transaction: %w", err)
 	}
-	if t.mailed {
-		select {
-		case db.mailed <- struct{}{}:
-		default: // told, and not looked yet
-		}
-	}
+	tell(db.mailed, t.mailed)
+	tell(db.parted, t.parted)
 	return nil
+}
+
+// tell tells whoever listens that something has been committed, if it has.
+func tell(listener chan<- struct{}, something bool) {
+	if !something {
+		return
+	}
+	select {
+	case listener <- struct{}{}:
+	default: // told, and not looked yet
+	}
 }

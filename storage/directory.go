@@ -177,6 +177,9 @@ func (db *DB) EndEverySession(ctx context.Context, everything bool) (ended int64
 			if err != nil {
 				return err
 			}
+			if err := q.tellClients(`TRUE`); err != nil {
+				return err
+			}
 			ended, err = q.exec(`UPDATE sessions SET is_valid = FALSE WHERE org_id = $1 AND is_valid = TRUE AND expires_at > $2`, q.org, q.now)
 			return err
 		})

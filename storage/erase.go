@@ -106,6 +106,7 @@ var belongings = []struct {
 	{table: "oauth_jtis", key: "org_id, client_id, jti_digest", byOrg: true},
 	{table: "oauth_grants", key: "id", byOrg: true},
 	{table: "consents", key: "id", byOrg: true},
+	{table: "session_clients", key: "session_id, client_id", byOrg: true},
 	{table: "sessions", key: "id", byOrg: true},
 	{table: "verification_tokens", key: "id", byOrg: true},
 	{table: "outbox", key: "id"},

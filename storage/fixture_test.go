@@ -145,6 +145,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.UseJTI(ctx, f.client.ClientID, "jti-1", hour))
 	f.device = &storage.Device{UserID: f.user.ID, Token: digest(), UserAgent: "Browser/1.0", ExpiresAt: hour}
 	must(db.CreateDevice(ctx, f.device))
+	must(db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told", ExpiresAt: hour}))
 	must(db.TrustDevice(ctx, f.device.ID, &hour))
 	must(db.Take(ctx, fixtureLimit, f.user.Email))
 	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))

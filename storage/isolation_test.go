@@ -236,6 +236,19 @@ var trespasses = map[string]trespass{
 	"EndSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EndSession(ctx, f.session.ID, true))
 	},
+	"NoteSessionClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return 0, db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "stolen", ExpiresAt: now().Add(minute)})
+	},
+	"ClientsOfSession": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		clients, err := db.ClientsOfSession(ctx, f.session.ID)
+		return len(clients), err
+	},
+	"PartingTold": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.PartingTold(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}))
+	},
+	"PostponeParting": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.PostponeParting(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}, now(), "stolen"))
+	},
 	"EndSessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EndSessionsOfUser(ctx, f.user.ID))
 	},
@@ -790,7 +803,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
 	"FindUsers", "FindClients", "FindSessions", "FindGrants", "FindInvitations", "ClaimRequest", "GiveUpRequest",
-	"SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
+	"NoteSessionClient", "ClientsOfSession", "SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "VerifyAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",
@@ -837,6 +850,7 @@ var asksEverywhere = map[string]string{
 	"purge":                    "a job",
 	"forgetAnswers":            "a job",
 	"ClaimMail":                "a job delivers the mail of all",
+	"ClaimPartings":            "a job tells the clients of all",
 	"MailDelivered":            "as above",
 	"PostponeMail":             "as above",
 	"ReleaseMail":              "as above",

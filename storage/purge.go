@@ -44,6 +44,7 @@ var expiring = []struct {
 	{"oauth_jtis", "org_id, client_id, jti_digest", keepJTIs},
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},
+	{"session_clients", "session_id, client_id", 0},
 	{"sign_ins", "digest", 0},
 	{"upstream_requests", "digest", 0},
 	{"spent_challenges", "org_id, digest", keepChallenges},

@@ -33,7 +33,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 		tables := []string{
 			"oauth_codes", "oauth_access_tokens", "oauth_refresh_tokens", "oauth_grants", "interactions", "oauth_par", "oauth_jtis",
 			"verification_tokens", "sessions", "sign_ins", "spent_challenges", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
-			"rate_limits", "devices", "upstream_requests",
+			"rate_limits", "devices", "upstream_requests", "session_clients",
 		}
 		left := func() string {
 			var counts []string
@@ -65,7 +65,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			at   time.Time
 			want map[string]int
 		}{
-			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0, "devices": 0, "upstream_requests": 0}},
+			{end.Add(30 * time.Second), map[string]int{"oauth_access_tokens": 0, "interactions": 0, "sign_ins": 0, "devices": 0, "upstream_requests": 0, "session_clients": 0}},
 			{end.Add(9 * time.Minute), map[string]int{"oauth_jtis": 0, "spent_challenges": 0}},
 			{end.Add(11 * time.Minute), map[string]int{"oauth_codes": 0}},
 			{end.Add(19 * time.Minute), nil},
@@ -206,6 +206,8 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			SELECT gen_random_uuid(), org_id, id, md5(id::text), now() + interval '1 hour', now(), now() FROM users WHERE org_id = $1`,
 		`INSERT INTO rate_limits (org_id, subject, tries, busy_until, expires_at)
 			SELECT $1::uuid, md5(i::text), 1, 1, now() + interval '1 hour' FROM generate_series(1, 20000) i`,
+		`INSERT INTO session_clients (session_id, client_id, org_id, user_id, created_at, expires_at)
+			SELECT id, 'c', org_id, user_id, now(), now() + interval '1 hour' FROM sessions WHERE org_id = $1`,
 		`INSERT INTO outbox (id, org_id, kind, payload, next_attempt_at)
 			SELECT gen_random_uuid(), $1::uuid, 'mail', '', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO idempotency_keys (digest, org_id, request, attempt, claimed_until, expires_at)
@@ -318,7 +320,12 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"Take":               func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
 		"TakeTurn":           func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
 		"ClaimMail":          func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
-		"Forgive":            func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
+		"ClaimPartings":      func() error { _, err := db.ClaimPartings(ctx, end, 10); return err },
+		"ClientsOfSession":   func() error { _, err := db.ClientsOfSession(ctx, f.session.ID); return err },
+		"NoteSessionClient": func() error {
+			return db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "c", ExpiresAt: end})
+		},
+		"Forgive": func() error { return db.Forgive(ctx, fixtureBackoff, uuid.NewString()) },
 		"FindUsers": func() error {
 			_, next, err := db.FindUsers(ctx, storage.UserFilter{}, storage.Listing{Limit: 10})
 			if err == nil {

@@ -109,6 +109,9 @@ func (db *DB) EndSession(ctx context.Context, id uuid.UUID, everything bool) err
 			if err == nil {
 				err = q.endCodes(userID, ` AND session_id = $4`, id)
 			}
+			if err == nil {
+				err = q.tellClients(`session_id = $4`, id)
+			}
 			if err != nil {
 				return err
 			}
@@ -133,7 +136,10 @@ func (db *DB) EndSessionsOfUser(ctx context.Context, userID uuid.UUID) error {
 	return db.InTx(ctx, func(ctx context.Context) error {
 		err := db.scoped(ctx, writing, "end sessions of user", func(q *query) error {
 			_, err := q.exec(`UPDATE sessions SET is_valid = FALSE WHERE user_id = $1 AND org_id = $2 AND is_valid = TRUE`, userID, q.org)
-			return err
+			if err != nil {
+				return err
+			}
+			return q.tellClients(`user_id = $4`, userID)
 		})
 		if err != nil {
 			return err

@@ -168,6 +168,9 @@ func (db *DB) DeleteUser(ctx context.Context, id uuid.UUID) error {
 			if err := q.of(&User{}).Where("id = ?", id).Select("id").Take(&User{}).Error; err != nil {
 				return err
 			}
+			if err := q.tellClients(`user_id = $4`, id); err != nil {
+				return err
+			}
 			for _, statement := range []string{
 				`DELETE FROM sessions WHERE user_id = $1`,
 				`DELETE FROM verification_tokens WHERE user_id = $1`,

@@ -66,6 +66,13 @@ func New(options Options) *Browser {
 	return b
 }
 
+// For returns the same browser, with the same cookies, on the way to another address to stop at.
+func (b *Browser) For(stopAt string) *Browser {
+	other := *b
+	other.options.StopAt = stopAt
+	return &other
+}
+
 // Open goes to an address as if it had been typed in, and returns the page where the redirects end.
 func (b *Browser) Open(ctx context.Context, address string) (*Page, error) {
 	u, err := url.Parse(address)

@@ -35,6 +35,7 @@ type House struct {
 	// Base is the issuer of the root organization; URL is where this replica listens. They differ for a second replica.
 	Base, URL string
 	t         testing.TB
+	server    *server.Server
 }
 
 // Options are what a test wants otherwise.
@@ -112,7 +113,15 @@ func Start(t testing.TB, o Options) *House {
 	running.Start()
 	t.Cleanup(running.Close)
 	_, port, _ := net.SplitHostPort(address)
-	return &House{House: house, Base: cfg.Base(), URL: "http://localhost:" + port, t: t}
+	return &House{House: house, Base: cfg.Base(), URL: "http://localhost:" + port, t: t, server: s}
+}
+
+// TellClients tells clients of the end of sessions, as a job of the server does.
+func (h *House) TellClients() {
+	h.t.Helper()
+	if err := h.server.TellClients(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // In returns a context for what is done in an organization.
