@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -414,7 +415,12 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoop
 		}
 	case "backchannel_logout_uri":
 		c.check(name, checkLogoutURI(text, allowLoopback))
-	case "backchannel_logout_session_required":
+	case "frontchannel_logout_uri":
+		c.check(name, checkLogoutURI(text, allowLoopback))
+		if !slices.ContainsFunc(s.RedirectURIs, func(uri string) bool { return sameOrigin(uri, text) }) {
+			c.add(name, "it must be at the scheme, host and port of a redirect URI")
+		}
+	case "backchannel_logout_session_required", "frontchannel_logout_session_required":
 		if _, ok := value.(bool); !ok {
 			c.add(name, "it must be true or false")
 		}
@@ -450,6 +456,16 @@ func checkLogoutURI(uri string, allowLoopback bool) error {
 	return outbound.CheckURL(uri, allowLoopback)
 }
 
+// sameOrigin reports whether two addresses have scheme, host and port in common (OpenID Connect Front-Channel Logout 1.0 §2).
+func sameOrigin(a, b string) bool {
+	one, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	other, err := url.Parse(b)
+	return err == nil && one.Scheme == other.Scheme && one.Host == other.Host
+}
+
 // unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
 // here: they are listed for the sake of a better message.
 var unsupportedMembers = []string{
@@ -461,7 +477,7 @@ var unsupportedMembers = []string{
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
 	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "introspection_signed_response_alg",
 	"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_details_types",
-	"frontchannel_logout_uri", "frontchannel_logout_session_required", "backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
+	"backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
 	"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
 }
 

@@ -91,7 +91,7 @@ func (p *Provider) TellOfLogout(ctx context.Context, parting *storage.SessionCli
 
 // noteSession remembers, with what is issued, that a client is to hear of the end of the session, if it wants to.
 func (p *Provider) noteSession(client *fositestore.Client, session *storage.Session) (deeds []func(context.Context) error) {
-	if client.BackChannelLogoutURI() == "" {
+	if client.BackChannelLogoutURI() == "" && client.FrontChannelLogoutURI() == "" {
 		return nil
 	}
 	return append(deeds, func(ctx context.Context) error {

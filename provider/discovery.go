@@ -50,6 +50,8 @@ type metadata struct {
 	UILocales             []string `json:"ui_locales_supported"`
 	IssParameter          bool     `json:"authorization_response_iss_parameter_supported"`
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
+	FrontChannelLogout    bool     `json:"frontchannel_logout_supported"`
+	FrontChannelSession   bool     `json:"frontchannel_logout_session_supported"`
 	BackChannelLogout     bool     `json:"backchannel_logout_supported"`
 	BackChannelSession    bool     `json:"backchannel_logout_session_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
@@ -108,6 +110,8 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		UILocales:             []string{"en"},
 		IssParameter:          true,
 		ClaimsParameter:       true,
+		FrontChannelLogout:    true,
+		FrontChannelSession:   true,
 		BackChannelLogout:     true,
 		BackChannelSession:    true,
 	}, nil

@@ -57,13 +57,14 @@ func (p *Provider) Logout(c *gin.Context) error {
 		if againByGet(c, form) {
 			return nil
 		}
-		return p.loggedOut(c, request)
+		return p.loggedOut(c, request, nil)
 	}
 	if request.hinted && request.subject == user.ID.String() && (request.sessionID == "" || request.sessionID == session.ID.String()) {
-		if err := p.sessions.End(c, request.ClientID); err != nil {
+		frames, err := p.sessions.End(c, request.ClientID)
+		if err != nil {
 			return err
 		}
-		return p.loggedOut(c, request)
+		return p.loggedOut(c, request, frames)
 	}
 	return p.askLogout(c, request, user)
 }
@@ -148,10 +149,11 @@ func (p *Provider) confirmedLogout(c *gin.Context, form url.Values) error {
 	if err != nil {
 		return logoutErrorPage("This page has expired. Go back to the application and sign out again.", err)
 	}
-	if err := p.sessions.End(c, request.ClientID); err != nil {
+	frames, err := p.sessions.End(c, request.ClientID)
+	if err != nil {
 		return err
 	}
-	return p.loggedOut(c, request)
+	return p.loggedOut(c, request, frames)
 }
 
 func openLogout(keyring *seal.Keyring, org *tenant.Org, encoded string) (*logoutRequest, error) {
@@ -170,14 +172,15 @@ func openLogout(keyring *seal.Keyring, org *tenant.Org, encoded string) (*logout
 	return &request, nil
 }
 
-// loggedOut sends the browser on: to the client's address, with its state only if it sent one, or to our own last page.
-func (p *Provider) loggedOut(c *gin.Context, request *logoutRequest) error {
+// loggedOut sends the browser on: to the client's address, with its state only if it sent one, or to our own last page. By that it goes
+// also to the client where others are to hear of the sign-out from the browser: frames are what it loads for them.
+func (p *Provider) loggedOut(c *gin.Context, request *logoutRequest, frames []string) error {
 	c.Header("Cache-Control", "no-store")
-	if request.Redirect != "" {
-		target := request.Redirect
-		if request.State != "" {
-			target = withParams(target, modeQuery, url.Values{"state": {request.State}})
-		}
+	target := request.Redirect
+	if target != "" && request.State != "" {
+		target = withParams(target, modeQuery, url.Values{"state": {request.State}})
+	}
+	if target != "" && len(frames) == 0 {
 		c.Redirect(http.StatusSeeOther, target)
 		return nil
 	}
@@ -185,13 +188,21 @@ func (p *Provider) loggedOut(c *gin.Context, request *logoutRequest) error {
 	if err != nil {
 		return err
 	}
-	c.Redirect(http.StatusSeeOther, org.BasePath+"/logged-out")
+	address, err := p.sessions.LoggedOutAddress(org, frames, target)
+	if err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, address)
 	return nil
 }
 
 // LoggedOut serves GET /logged-out.
 func (p *Provider) LoggedOut(c *gin.Context) error {
-	return p.pages.Render(c, http.StatusOK, "logged_out", web.LoggedOutPage{})
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	return p.pages.Render(c, http.StatusOK, "logged_out", p.sessions.LoggedOut(org, c.Request.URL.Query()))
 }
 
 // logoutErrorPage is an error of this endpoint: the visitor's to see, and nobody else's.

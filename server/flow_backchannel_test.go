@@ -1,10 +1,13 @@
 package server_test
 
 import (
+	"html"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -197,4 +200,68 @@ func idTokenOfUser(t *testing.T, client *servertest.Client, username string) (to
 	t.Helper()
 	answer := client.Redeem(client.Visitor().Code(client.AuthorizeURL(), username))
 	return answer.Text("id_token"), servertest.Claims(t, answer.Text("id_token"))
+}
+
+// OpenID Connect Front-Channel Logout 1.0, and S-172: the page frames what was registered and nothing else.
+func TestTheLastPageLoadsWhatSignsOutOfApplications(t *testing.T) {
+	t.Parallel()
+	house, org, initiator := beginWith(t, "", manage.ClientSpec{
+		SkipConsent: true, RedirectURIs: []string{"https://one.example/cb"}, PostLogoutRedirectURIs: []string{"https://one.example/bye"},
+	})
+	other := house.Client(org, manage.ClientSpec{
+		SkipConsent: true, RedirectURIs: []string{"https://two.example/cb"},
+		Metadata: map[string]any{"frontchannel_logout_uri": "https://two.example/out?a=b", "frontchannel_logout_session_required": true},
+	})
+	visitor := initiator.Visitor()
+	token, claims := idTokenOf(t, initiator, visitor)
+	out := initiator.Issuer + "/oauth2/logout?" + url.Values{
+		"id_token_hint": {token}, "post_logout_redirect_uri": {"https://one.example/bye"}, "state": {"s"},
+	}.Encode()
+	browser := other.Visitor()
+	browser.Browser = visitor.Browser.For(other.Redirect)
+	browser.Code(other.AuthorizeURL("prompt", "none"), "alice")
+
+	page := visitor.Go(house.At(out))
+	if page.Title != "Signed out" || page.URL.Path != "/logged-out" {
+		t.Fatalf("%d %q at %s", page.Status, page.Title, page.URL)
+	}
+	frame := "https://two.example/out?a=b&" + url.Values{"iss": {other.Issuer}, "sid": {claims["sid"].(string)}}.Encode()
+	if !strings.Contains(page.Body, `src="`+html.EscapeString(frame)+`"`) || strings.Count(page.Body, "<iframe") != 1 {
+		t.Errorf("%s", page.Body)
+	}
+	if csp := page.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-src https://two.example;") && !strings.HasSuffix(csp, "frame-src https://two.example") {
+		t.Errorf("%s", csp)
+	}
+	if link, _ := page.Attr("logged-out-continue", "href"); link != "https://one.example/bye?state=s" {
+		t.Errorf("on to %q", link)
+	}
+	// What is not ours, or is somebody else's, shows the bare page.
+	acme := house.Organization("acme")
+	sealed := page.URL.Query().Get("farewell")
+	for name, address := range map[string]string{
+		"another organization": house.Issuer(acme) + "/logged-out?farewell=" + sealed, "a changed one": initiator.Issuer + "/logged-out?farewell=" + sealed[:len(sealed)-2] + "AA",
+		"nothing": initiator.Issuer + "/logged-out?farewell=", "text": initiator.Issuer + "/logged-out?farewell=https%3A%2F%2Fevil.example",
+	} {
+		if page := visitor.Go(house.At(address)); page.Status != http.StatusOK || strings.Contains(page.Body, "<iframe") || page.Has("logged-out-continue") {
+			t.Errorf("%s: %d %s", name, page.Status, page.Body)
+		}
+	}
+	// Without anybody to be told there is no such page between.
+	again := initiator.Visitor()
+	token, _ = idTokenOf(t, initiator, again)
+	answer := again.Browser.For("https://one.example/bye")
+	arrived, err := answer.Open(t.Context(), house.At(initiator.Issuer+"/oauth2/logout?"+url.Values{"id_token_hint": {token}, "post_logout_redirect_uri": {"https://one.example/bye"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := arrived.Arrived(); !ok {
+		t.Errorf("%d %q at %s", arrived.Status, arrived.Title, arrived.URL)
+	}
+	for _, uri := range []string{"https://elsewhere.example/out", "http://two.example/out", "https://two.example/out#x"} {
+		if _, _, err := house.Operators.CreateClient(org, manage.ClientSpec{
+			Name: "App", RedirectURIs: []string{"https://two.example/cb"}, Metadata: map[string]any{"frontchannel_logout_uri": uri},
+		}); err == nil || !strings.Contains(err.Error(), "frontchannel_logout_uri") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
 }

@@ -69,6 +69,13 @@ func (c *Client) BackChannelLogoutURI() string {
 	return uri
 }
 
+// FrontChannelLogoutURI is what the client wants to have loaded by the browser in which a session ends (OpenID Connect Front-Channel Logout
+// 1.0 §2); or empty.
+func (c *Client) FrontChannelLogoutURI() string {
+	uri, _ := c.Metadata["frontchannel_logout_uri"].(string)
+	return uri
+}
+
 // PKCEOptional is the name under which it is written down that a client may do without PKCE.
 const PKCEOptional = "pkce_optional"
 

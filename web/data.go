@@ -1,5 +1,7 @@
 package web
 
+import "html/template"
+
 // ErrorPage is the data of page "error".
 type ErrorPage struct {
 	Heading string // TitleError or TitleLogoutError
@@ -31,14 +33,18 @@ func (LogoutPage) title() string { return "title.logout" }
 
 // LoggedOutPage is the data of page "logged_out".
 type LoggedOutPage struct {
-	// BackTo is an address of the application, when one was proven.
-	BackTo string
+	// Frames are addresses of applications that are loaded, unseen, so that they sign the person out as well.
+	Frames []string
+	// then is where the person goes on to, once they are; empty is nowhere.
+	then string
 }
 
 func (LoggedOutPage) title() string { return "title.logged_out" }
 
-// Back is BackTo if it may be linked to.
-func (p LoggedOutPage) Back() string { return backLink(p.BackTo) }
+func (p LoggedOutPage) frames() []string { return p.Frames }
+
+// Then is where the person goes on to: an address that was registered by the application, of whatever scheme it is.
+func (p LoggedOutPage) Then() template.URL { return template.URL(p.then) } //nolint:gosec // registered, and sealed since
 
 // FormPostPage is the data of page "form_post".
 type FormPostPage struct {

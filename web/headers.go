@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/url"
+	"strings"
 )
 
 // policy is the Content-Security-Policy of every page: its own style sheet, its own pictures, nothing else.
@@ -11,7 +13,8 @@ const policy = "default-src 'none'; style-src 'self'; img-src 'self' data:; base
 	"frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // setHeaders sets what a page is never without, whatever router it stands behind.
-func (p *Pages) setHeaders(h http.Header, k kind) {
+// frames are the addresses that the page loads into frames.
+func (p *Pages) setHeaders(h http.Header, k kind, frames ...string) {
 	csp := policy
 	if !k.leaves {
 		csp += "; form-action 'self'"
@@ -19,6 +22,12 @@ func (p *Pages) setHeaders(h http.Header, k kind) {
 	if k.script != "" {
 		sum := sha256.Sum256([]byte(k.script))
 		csp += "; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	for i, address := range frames {
+		if i == 0 {
+			csp += "; frame-src"
+		}
+		csp += " " + originOf(address)
 	}
 	if k.file != "" {
 		csp += "; script-src 'self'"
@@ -37,4 +46,13 @@ func (p *Pages) setHeaders(h http.Header, k kind) {
 	if p.https && h.Get("Strict-Transport-Security") == "" { // who knows the host may have promised less
 		h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains; preload")
 	}
+}
+
+// originOf is the origin of an address of http or https, or 'none'.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.ContainsAny(u.Host, " ;,'\"") {
+		return "'none'"
+	}
+	return u.Scheme + "://" + u.Host
 }

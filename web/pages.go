@@ -208,7 +208,11 @@ func (p *Pages) Render(c *gin.Context, status int, name string, page Page) error
 	if err != nil {
 		return fmt.Errorf("render page %s: %w", name, err)
 	}
-	p.setHeaders(c.Writer.Header(), kind)
+	var frames []string
+	if framing, ok := page.(interface{ frames() []string }); ok {
+		frames = framing.frames()
+	}
+	p.setHeaders(c.Writer.Header(), kind, frames...)
 	c.Writer.Header().Set("Content-Language", f.Lang)
 	c.Data(status, "text/html; charset=utf-8", body)
 	return nil

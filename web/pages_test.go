@@ -163,7 +163,11 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 			if _, ok := e.attrs["alt"]; !ok || !strings.HasPrefix(e.attrs["src"], "data:image/") && !strings.HasPrefix(e.attrs["src"], "/") {
 				t.Errorf("a picture is %v", e.attrs)
 			}
-		case "style", "iframe", "object", "embed", "base":
+		case "iframe":
+			if e.attrs["class"] != "farewell" || e.attrs["sandbox"] != "allow-scripts allow-same-origin" {
+				t.Errorf("there is an <iframe> %v", e.attrs)
+			}
+		case "style", "object", "embed", "base":
 			t.Errorf("there is a <%s>", e.name)
 		case "form":
 			if e.attrs["method"] != "post" {

@@ -267,28 +267,33 @@ func (s *Sessions) Deliver(c *gin.Context, fresh *Fresh) {
 //
 // It sends no Clear-Site-Data: "cookies" would take away those of every host of the domain, other applications' and other
 // organizations' among them, and there is nothing else to clear, since no page of ours is stored.
-func (s *Sessions) End(c *gin.Context, clientID string) error {
+//
+// It returns what the browser is to load besides, for the applications that the person was signed in to: see LoggedOutAddress.
+func (s *Sessions) End(c *gin.Context, clientID string) (frames []string, err error) {
 	ctx := c.Request.Context()
 	org, err := tenant.From(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	session, _, err := s.stored(ctx, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if session != nil {
+		if frames, err = s.farewells(ctx, org, session); err != nil {
+			return nil, err
+		}
 		event := Event(c, ByUser(session.UserID), sessionEnded, session.ID.String(), nil)
 		if clientID != "" {
 			event.Details = map[string]any{"client_id": clientID}
 		}
 		if err := s.end(ctx, event, session); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	set(c, s.jar.gone(cookieSession, org))
 	c.Set(keyCurrent, signedIn{})
-	return nil
+	return frames, nil
 }
 
 // end ends a session and writes it down. That it has ended meanwhile is no error, and no event.

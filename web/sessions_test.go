@@ -139,7 +139,7 @@ func TestAPersonIsSignedInUntilTheySignOut(t *testing.T) {
 		}
 		kept := b[sessionCookie]
 		r.visit(b, func(c *gin.Context) {
-			if err := r.sessions.End(c, ""); err != nil {
+			if _, err := r.sessions.End(c, ""); err != nil {
 				t.Fatal(err)
 			}
 			if session, _, err := r.sessions.Current(c); session != nil || err != nil {
@@ -154,7 +154,7 @@ func TestAPersonIsSignedInUntilTheySignOut(t *testing.T) {
 			t.Error("a cookie outlives its session")
 		}
 		r.visit(b, func(c *gin.Context) {
-			if err := r.sessions.End(c, ""); err != nil {
+			if _, err := r.sessions.End(c, ""); err != nil {
 				t.Errorf("signing out twice: %v", err)
 			}
 		})
@@ -306,7 +306,7 @@ func TestWithoutAnOrganizationNobodyIsAsked(t *testing.T) {
 		if _, _, err := r.sessions.Current(c); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("%v", err)
 		}
-		if err := r.sessions.End(c, ""); !errors.Is(err, tenant.ErrNone) {
+		if _, err := r.sessions.End(c, ""); !errors.Is(err, tenant.ErrNone) {
 			t.Errorf("%v", err)
 		}
 	})

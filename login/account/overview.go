@@ -50,10 +50,15 @@ func fullName(user *storage.User) string {
 
 // SignOut serves POST /account/sign-out.
 func (a *Account) SignOut(c *gin.Context, v *visit) error {
-	if err := a.sessions.End(c, ""); err != nil {
+	frames, err := a.sessions.End(c, "")
+	if err != nil {
 		return err
 	}
-	c.Redirect(http.StatusSeeOther, v.org.BasePath+"/logged-out")
+	address, err := a.sessions.LoggedOutAddress(v.org, frames, "")
+	if err != nil {
+		return err
+	}
+	c.Redirect(http.StatusSeeOther, address)
 	return nil
 }
 
