@@ -113,8 +113,8 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.name, "name", "", "name for people to read")
 	flags.StringArrayVar(&f.redirectURIs, "redirect-uri", nil, "where the browser may be sent back to; may be repeated")
 	flags.StringArrayVar(&f.postLogoutRedirectURIs, "post-logout-redirect-uri", nil, "where the browser may be sent after signing out; may be repeated")
-	flags.StringArrayVar(&f.grantTypes, "grant-type", nil, "authorization_code, refresh_token or client_credentials; may be repeated")
-	flags.StringArrayVar(&f.responseTypes, "response-type", nil, "response type; may be repeated")
+	flags.StringArrayVar(&f.grantTypes, "grant-type", nil, "authorization_code, implicit, refresh_token or client_credentials; may be repeated")
+	flags.StringArrayVar(&f.responseTypes, "response-type", nil, "code, or such as \"code id_token\"; may be repeated")
 	flags.StringArrayVar(&f.responseModes, "response-mode", nil, "query, fragment or form_post; may be repeated")
 	flags.StringVar(&f.scope, "scope", "", "the scopes it may ask for, separated by spaces")
 	flags.StringArrayVar(&f.audience, "audience", nil,

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/login/upstream"
 	"github.com/keizer-auth/keizer/manage"
@@ -58,9 +59,9 @@ func (p *program) flagWords() map[string]cobra.CompletionFunc {
 	}
 	return map[string]cobra.CompletionFunc{
 		"output": oneOf("table", "json"), "preset": oneOf(presets...), "alg": oneOf(keys.Algorithms()...), "id-token-alg": oneOf(keys.Algorithms()...),
-		"grant-type":    oneOf(manage.GrantCode, manage.GrantRefresh, manage.GrantClientCredentials),
+		"grant-type":    oneOf(manage.GrantCode, manage.GrantImplicit, manage.GrantRefresh, manage.GrantClientCredentials),
 		"auth-method":   oneOf(manage.AuthBasic, manage.AuthPost, manage.AuthPrivateKeyJWT, manage.AuthNone),
-		"response-type": oneOf("code"), "response-mode": oneOf("query", "form_post"), "access-token-format": oneOf(manage.FormatOpaque, manage.FormatJWT),
+		"response-type": oneOf(responsetype.Supported(true)...), "response-mode": oneOf("query", "fragment", "form_post"), "access-token-format": oneOf(manage.FormatOpaque, manage.FormatJWT),
 		"format": oneOf(formatLines, formatTable), "on-conflict": oneOf(manage.ConflictFail, manage.ConflictSkip, manage.ConflictUpdate),
 		"log-level": oneOf("debug", "info", "warn", "error"), "log-format": oneOf("text", "json"),
 
