@@ -99,7 +99,7 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 		return nil
 	}
 
-	facts, err := p.facts(ctx, a, request, session, user, p.sessions.Device(ctx, c))
+	facts, err := p.facts(ctx, a, session, user, p.sessions.Device(ctx, c))
 	if err != nil {
 		return err
 	}
@@ -397,7 +397,7 @@ func (a *authorization) fositeForm() url.Values {
 
 // facts gathers what the decision rests on. device is what the browser is known by.
 func (p *Provider) facts(
-	ctx context.Context, a *authorization, request fosite.AuthorizeRequester, session *storage.Session, user *storage.User, device string,
+	ctx context.Context, a *authorization, session *storage.Session, user *storage.User, device string,
 ) (prompt.Facts, error) {
 	facts := prompt.Facts{Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint, Impossible: a.acr.Impossible()}
 	if a.interaction != nil {

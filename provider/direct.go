@@ -77,7 +77,8 @@ func (h *directHandler) giveAccessToken(
 		return err
 	}
 	grant := &fosite.Request{
-		ID: uuid.NewString(), RequestedAt: request.GetRequestedAt(), Client: client, GrantedScope: scope, GrantedAudience: request.GetGrantedAudience(), Session: session,
+		ID: uuid.NewString(), RequestedAt: request.GetRequestedAt(), Client: client, GrantedScope: scope,
+		GrantedAudience: request.GetGrantedAudience(), Session: session,
 	}
 	token, digest, err := h.tokens.GenerateAccessToken(ctx, grant)
 	if err != nil {

@@ -61,8 +61,9 @@ func (p *program) flagWords() map[string]cobra.CompletionFunc {
 		"output": oneOf("table", "json"), "preset": oneOf(presets...), "alg": oneOf(keys.Algorithms()...), "id-token-alg": oneOf(keys.Algorithms()...),
 		"grant-type":    oneOf(manage.GrantCode, manage.GrantImplicit, manage.GrantRefresh, manage.GrantClientCredentials),
 		"auth-method":   oneOf(manage.AuthBasic, manage.AuthPost, manage.AuthPrivateKeyJWT, manage.AuthNone),
-		"response-type": oneOf(responsetype.Supported(true)...), "response-mode": oneOf("query", "fragment", "form_post"), "access-token-format": oneOf(manage.FormatOpaque, manage.FormatJWT),
-		"format": oneOf(formatLines, formatTable), "on-conflict": oneOf(manage.ConflictFail, manage.ConflictSkip, manage.ConflictUpdate),
+		"response-type": oneOf(responsetype.Supported(true)...), "response-mode": oneOf("query", "fragment", "form_post"),
+		"access-token-format": oneOf(manage.FormatOpaque, manage.FormatJWT),
+		"format":              oneOf(formatLines, formatTable), "on-conflict": oneOf(manage.ConflictFail, manage.ConflictSkip, manage.ConflictUpdate),
 		"log-level": oneOf("debug", "info", "warn", "error"), "log-format": oneOf("text", "json"),
 
 		"config": files, "token-file": files, "ca-file": files, "client-secret-file": files, "jwks": files, "metadata": files, "settings": files, "logo": files,

@@ -83,7 +83,7 @@ var meanings = []struct{ path, meaning string }{
 	{"tokens.refresh_idle", "A refresh token that was not used for this long dies; at most `tokens.longest_refresh` of the server."},
 	{"tokens.refresh_absolute", "A refresh token and its successors die after this long, not less than `tokens.refresh_idle`; likewise."},
 	{"tokens.refresh_replay_window", "How long a spent refresh token is answered with the same successor, at most 1m; 0s turns that off."},
-	{"tokens.legacy_response_types", "Whether clients that are registered for `implicit` are given tokens in the address of the browser, as OpenID Connect had it once."},
+	{"tokens.legacy_response_types", "Whether clients that are registered for `implicit` are given tokens in the address of the browser (implicit and hybrid)."},
 	{"mail.from_name", "The name that mail comes from; empty is the organization's."},
 	{"mail.from", "The address that mail comes from, in one of the domains of `mail.from_domains` of the server; empty is the server's own."},
 	{"mail.reply_to", "The address that answers to mail go to; empty is nowhere."},
