@@ -49,7 +49,7 @@ var commonKinds = map[string]kind{
 		ErrorPage{},
 		ErrorPage{Heading: TitleLogoutError, Code: "invalid_request", Message: "A sentence.", BackTo: "https://app.example/", Again: "/login"},
 	}},
-	"logout":     {leaves: true, samples: []Page{LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Request: "r"}}},
+	"logout": {leaves: true, samples: []Page{LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Request: "r"}}},
 	"logged_out": {file: "farewell.js", samples: []Page{
 		LoggedOutPage{}, LoggedOutPage{Frames: []string{"https://app.example/bye?iss=i&sid=s"}, then: "app.example:/bye"},
 	}},
