@@ -542,6 +542,12 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	if err != nil {
 		return err
 	}
+	if request.GetGrantedScopes().Has(scopeOpenID) {
+		if state := p.sessions.SessionState(session, a.client.ClientID, a.redirectURI); state != "" {
+			params.Set("session_state", state)
+			p.sessions.ShowState(c, session)
+		}
+	}
 
 	err = unit.Commit(ctx, nil, append(p.ending(a), p.noteSession(a.client, session)...)...)
 	if errors.Is(err, storage.ErrSpent) {

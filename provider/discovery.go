@@ -28,6 +28,7 @@ type metadata struct {
 	IntrospectionEndpoint string   `json:"introspection_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
+	CheckSessionIframe    string   `json:"check_session_iframe"`
 	PAREndpoint           string   `json:"pushed_authorization_request_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 	Claims                []string `json:"claims_supported"`
@@ -88,6 +89,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		IntrospectionEndpoint: base + "introspect",
 		RevocationEndpoint:    base + "revoke",
 		EndSessionEndpoint:    base + "logout",
+		CheckSessionIframe:    base + "check-session",
 		PAREndpoint:           base + "par",
 		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess, scopeRoles, scopePermissions},
 		Claims:                append(claims, profileMetadata[:]...),

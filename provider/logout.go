@@ -196,6 +196,9 @@ func (p *Provider) loggedOut(c *gin.Context, request *logoutRequest, frames []st
 	return nil
 }
 
+// CheckSession serves GET /oauth2/check-session (OpenID Connect Session Management 1.0 §3.3).
+func (p *Provider) CheckSession(c *gin.Context) error { return p.sessions.CheckSession(c) }
+
 // LoggedOut serves GET /logged-out.
 func (p *Provider) LoggedOut(c *gin.Context) error {
 	org, err := orgOf(c)

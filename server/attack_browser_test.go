@@ -267,6 +267,9 @@ func TestEveryCookieInProductionIsLockedDown(t *testing.T) {
 				answer := send(t, house, request{address: address, cookies: cookies})
 				for _, line := range answer.Header["Set-Cookie"] {
 					cookie, err := http.ParseSetCookie(line)
+					if err == nil && strings.HasPrefix(cookie.Name, "__Host-keizer_state") && !cookie.HttpOnly && cookie.SameSite == http.SameSiteNoneMode {
+						continue // see TestNoRouteAnswersWithoutItsHeadersOrSetsAnOpenCookie
+					}
 					if err != nil || !strings.HasPrefix(cookie.Name, "__Host-") || !cookie.Secure || !cookie.HttpOnly || cookie.Path != "/" || cookie.Domain != "" ||
 						cookie.SameSite != http.SameSiteLaxMode || len(line) > 4096 {
 						t.Errorf("%s sets %s", address, line)

@@ -31,6 +31,7 @@ func TestInARealBrowser(t *testing.T) {
 		"a passkey is offered beside the user name":                    aPasskeyIsOfferedBesideTheUserName,
 		"whoever must sets up a second factor on the way in":           whoeverMustSetsUpASecondFactorOnTheWayIn,
 		"somebody signs in at providers":                               somebodySignsInAtProviders,
+		"an application watches the session":                           anApplicationWatchesTheSession,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,

@@ -80,6 +80,7 @@ func (s *Server) routes() http.Handler {
 		group.POST("/oauth2/revoke", page(p.Revoke))
 		group.GET("/oauth2/logout", page(p.Logout))
 		group.POST("/oauth2/logout", page(p.Logout))
+		group.GET("/oauth2/check-session", page(p.CheckSession))
 		for _, path := range []string{"/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"} {
 			group.OPTIONS(path, page(p.Preflight))
 		}

@@ -15,6 +15,7 @@ const (
 	cookieSession = "session"
 	cookieFlow    = "flow"
 	cookieDevice  = "device"
+	cookieState   = "state"
 )
 
 // jar knows what our cookies are called and how they are set.
@@ -54,6 +55,17 @@ func (j jar) cookie(role string, org *tenant.Org, value string, lifetime time.Du
 		Name: j.name(role, org), Value: value, Path: "/", MaxAge: int(lifetime / time.Second),
 		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
+}
+
+// readable is the one cookie that a script of ours reads, in a frame that an application has made of it (OpenID Connect Session Management
+// 1.0 §3.2). It opens nothing. From a frame of another site it is sent only where it may be, which wants https.
+func (j jar) readable(org *tenant.Org, value string, lifetime time.Duration) *http.Cookie {
+	cookie := j.cookie(cookieState, org, value, lifetime) //nolint:gosec // as above, and it is for a script
+	cookie.HttpOnly = false
+	if j.secure {
+		cookie.SameSite = http.SameSiteNoneMode
+	}
+	return cookie
 }
 
 // gone is the cookie that takes one away.

@@ -259,6 +259,7 @@ func userAgent(r *http.Request) string {
 // Deliver gives the browser the cookie of a session that Start has begun.
 func (s *Sessions) Deliver(c *gin.Context, fresh *Fresh) {
 	set(c, fresh.cookie)
+	s.ShowState(c, fresh.Session)
 	c.Set(keyCurrent, signedIn{fresh.Session, fresh.User})
 }
 
@@ -292,6 +293,7 @@ func (s *Sessions) End(c *gin.Context, clientID string) (frames []string, err er
 		}
 	}
 	set(c, s.jar.gone(cookieSession, org))
+	set(c, s.jar.readable(org, "", -time.Second))
 	c.Set(keyCurrent, signedIn{})
 	return frames, nil
 }

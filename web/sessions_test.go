@@ -347,7 +347,7 @@ func TestTheSessionCookieEndsWithTheBrowserAndTheFlowCookieByItself(t *testing.T
 	})
 	lines = w.Header()["Set-Cookie"]
 	slices.Sort(lines)
-	if len(lines) != 2 {
+	if len(lines) != 3 {
 		t.Fatalf("%q", lines)
 	}
 	if want := "; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"; !strings.HasPrefix(lines[0], flowCookie+"=kz_fl_") || !strings.HasSuffix(lines[0], want) {
@@ -355,6 +355,10 @@ func TestTheSessionCookieEndsWithTheBrowserAndTheFlowCookieByItself(t *testing.T
 	}
 	if want := "; Path=/; HttpOnly; Secure; SameSite=Lax"; !strings.HasPrefix(lines[1], sessionCookie+"=kz_ses_") || !strings.HasSuffix(lines[1], want) {
 		t.Errorf("%q", lines[1])
+	}
+	// What applications may see the change of (OpenID Connect Session Management 1.0 §3.2).
+	if want := "; Path=/; Secure; SameSite=None"; !strings.Contains(lines[2], "keizer_state") || !strings.HasSuffix(lines[2], want) {
+		t.Errorf("%q", lines[2])
 	}
 }
 

@@ -1,0 +1,75 @@
+package server_test
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/server/servertest"
+)
+
+// OpenID Connect Session Management 1.0: an application asks a frame of ours whether its sign-in is still the browser's, and no server.
+func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium) {
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	house.User(org, "alice")
+	house.User(org, "bob")
+	// A site of its own, and to cookies the same as ours: in development there is no https for any other.
+	var client *servertest.Client
+	states := make(chan string, 10)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/cb":
+			states <- r.FormValue("session_state")
+			fmt.Fprint(w, `<!doctype html><title>Arrived</title><link rel="icon" href="data:,"><h1 id="page-title">Arrived</h1>`)
+		case "/watch":
+			fmt.Fprintf(w, `<!doctype html><title>Watch</title><link rel="icon" href="data:,"><h1 id="page-title">Watch</h1><p id="answer"></p>
+				<iframe id="op" src="%s/oauth2/check-session"></iframe><script>
+				addEventListener('message', e => { if (e.origin === %q) document.getElementById('answer').textContent = e.data; });
+				document.getElementById('op').addEventListener('load', e => e.target.contentWindow.postMessage(%q, %q));</script>`,
+				html.EscapeString(client.Issuer), house.Base, r.FormValue("ask"), house.Base)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(site.Close)
+	address := strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
+	client = house.Client(org, manage.ClientSpec{SkipConsent: true, RedirectURIs: []string{address + "/cb"}})
+	tab := chromium.Tab(t, house.Base, address)
+	says := func(ask, want string) {
+		t.Helper()
+		tab.Open(address+"/watch?"+url.Values{"ask": {ask}}.Encode(), "Watch")
+		got := ""
+		if !within(t.Context(), patience, func() bool { got = tab.Text("answer"); return got != "" }) || got != want {
+			t.Errorf("%q is %q, not %q", ask, got, want)
+		}
+	}
+	tab.Open(client.AuthorizeURL(), "Sign in")
+	tab.SignIn("alice", servertest.Password, "Arrived")
+	state := <-states
+	says(client.ID+" "+state, "unchanged")
+	says("another "+state, "changed")
+	says(client.ID+" "+state+"x", "changed")
+	for _, ask := range []string{client.ID, state, client.ID + " " + state + " x", client.ID + " nothing", ""} {
+		says(ask, "error")
+	}
+	// Who proves anew who they are goes on in the session; somebody else begins another.
+	tab.Open(client.AuthorizeURL("prompt", "login"), "Sign in")
+	tab.SignIn("alice", servertest.Password, "Arrived")
+	<-states
+	says(client.ID+" "+state, "unchanged")
+	tab.Open(client.AuthorizeURL("prompt", "login"), "Sign in")
+	tab.SignIn("bob", servertest.Password, "Arrived")
+	bobs := <-states
+	says(client.ID+" "+state, "changed")
+	says(client.ID+" "+bobs, "unchanged")
+	tab.Open(house.Base+"/account", "Your account")
+	tab.Press("account-sign-out", "Signed out")
+	says(client.ID+" "+bobs, "changed")
+	tab.Hears("a page has a frame: " + client.Issuer + "/oauth2/check-session") // no page of ours has one, but this is the application's
+}
