@@ -225,7 +225,7 @@ func TestAnAnswerByFormPostIsOneFormWhateverItCarries(t *testing.T) {
 			t.Errorf("policy %q", policy)
 		}
 		arrived, ok := visitor.Go(address).Arrived()
-		if !ok || arrived.Get("state") != state || arrived.Get("iss") != client.Issuer || arrived.Get("code") == "" || len(arrived) != 3 {
+		if !ok || arrived.Get("state") != state || arrived.Get("iss") != client.Issuer || arrived.Get("code") == "" || arrived.Get("session_state") == "" || len(arrived) != 4 {
 			t.Errorf("%.40q arrives as %v", state, arrived)
 		}
 	}

@@ -21,11 +21,11 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 	house.User(org, "bob")
 	// A site of its own, and to cookies the same as ours: in development there is no https for any other.
 	var client *servertest.Client
-	states := make(chan string, 10)
+	arrived, left := make(chan url.Values, 10), make(chan url.Values, 1)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/cb":
-			states <- r.FormValue("session_state")
+			arrived <- r.URL.Query()
 			fmt.Fprint(w, `<!doctype html><title>Arrived</title><link rel="icon" href="data:,"><h1 id="page-title">Arrived</h1>`)
 		case "/watch":
 			fmt.Fprintf(w, `<!doctype html><title>Watch</title><link rel="icon" href="data:,"><h1 id="page-title">Watch</h1><p id="answer"></p>
@@ -33,13 +33,20 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 				addEventListener('message', e => { if (e.origin === %q) document.getElementById('answer').textContent = e.data; });
 				document.getElementById('op').addEventListener('load', e => e.target.contentWindow.postMessage(%q, %q));</script>`,
 				html.EscapeString(client.Issuer), house.Base, r.FormValue("ask"), house.Base)
+		case "/out":
+			left <- r.URL.Query()
+		case "/bye":
+			fmt.Fprint(w, `<!doctype html><title>Bye</title><link rel="icon" href="data:,"><h1 id="page-title">Bye</h1>`)
 		default:
 			http.NotFound(w, r)
 		}
 	}))
 	t.Cleanup(site.Close)
 	address := strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
-	client = house.Client(org, manage.ClientSpec{SkipConsent: true, RedirectURIs: []string{address + "/cb"}})
+	client = house.Client(org, manage.ClientSpec{
+		SkipConsent: true, RedirectURIs: []string{address + "/cb"}, PostLogoutRedirectURIs: []string{address + "/bye"},
+		Metadata: map[string]any{"frontchannel_logout_uri": address + "/out"},
+	})
 	tab := chromium.Tab(t, house.Base, address)
 	says := func(ask, want string) {
 		t.Helper()
@@ -51,7 +58,7 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 	}
 	tab.Open(client.AuthorizeURL(), "Sign in")
 	tab.SignIn("alice", servertest.Password, "Arrived")
-	state := <-states
+	state := (<-arrived).Get("session_state")
 	says(client.ID+" "+state, "unchanged")
 	says("another "+state, "changed")
 	says(client.ID+" "+state+"x", "changed")
@@ -61,15 +68,20 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 	// Who proves anew who they are goes on in the session; somebody else begins another.
 	tab.Open(client.AuthorizeURL("prompt", "login"), "Sign in")
 	tab.SignIn("alice", servertest.Password, "Arrived")
-	<-states
+	<-arrived
 	says(client.ID+" "+state, "unchanged")
 	tab.Open(client.AuthorizeURL("prompt", "login"), "Sign in")
 	tab.SignIn("bob", servertest.Password, "Arrived")
-	bobs := <-states
+	answer := <-arrived
+	bobs := answer.Get("session_state")
 	says(client.ID+" "+state, "changed")
 	says(client.ID+" "+bobs, "unchanged")
-	tab.Open(house.Base+"/account", "Your account")
-	tab.Press("account-sign-out", "Signed out")
+	// The last page loads what signs out of the application, and goes on by itself.
+	token := client.Redeem(answer.Get("code")).Text("id_token")
+	tab.Open(client.Issuer+"/oauth2/logout?"+url.Values{"id_token_hint": {token}, "post_logout_redirect_uri": {address + "/bye"}}.Encode(), "Bye")
+	if got := <-left; got.Get("iss") != client.Issuer || got.Get("sid") != servertest.Claims(t, token)["sid"] {
+		t.Errorf("%v", got)
+	}
 	says(client.ID+" "+bobs, "changed")
 	tab.Hears("a page has a frame: " + client.Issuer + "/oauth2/check-session") // no page of ours has one, but this is the application's
 }

@@ -35,7 +35,7 @@ type Sample struct {
 func Samples() (samples []Sample) {
 	for name, kind := range kinds {
 		for i, page := range kind.samples {
-			if kind.script == "" {
+			if last, ok := page.(LoggedOutPage); kind.script == "" && (!ok || last.then == "") {
 				samples = append(samples, Sample{name, i, page})
 			}
 		}
