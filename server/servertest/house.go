@@ -11,10 +11,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
@@ -158,13 +160,28 @@ func (h *House) User(ctx context.Context, username string) *storage.User {
 	h.t.Helper()
 	user, err := h.Operators.CreateUser(ctx, manage.NewUser{
 		Username: username, Email: username + "@example.com", FullName: strings.ToUpper(username[:1]) + username[1:] + " Doe",
-		Password: Password, Verified: true,
+		Passwordless: true, Verified: true,
 	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	hash, err := passwordHash()
+	if err == nil {
+		err = h.DB.SetPasswordHash(ctx, user.ID, hash)
+	}
+	if err == nil {
+		user, err = h.DB.User(ctx, user.ID)
+	}
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return user
 }
+
+// passwordHash is that of Password, which hundreds of people in tests have: it is made once.
+var passwordHash = sync.OnceValues(func() (string, error) {
+	return password.New(password.Options{}).Hash(context.Background(), Password)
+})
 
 // Client makes a client. What the spec leaves out is that of an ordinary web application with refresh tokens.
 func (h *House) Client(ctx context.Context, spec manage.ClientSpec) *Client {
