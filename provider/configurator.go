@@ -54,6 +54,14 @@ func (l Lifetimes) of(org *tenant.Org) Lifetimes {
 	return l
 }
 
+// ofAccess is how long an access token of a client is good for.
+func (l Lifetimes) ofAccess(client *fositestore.Client) time.Duration {
+	if client.AccessTokenFormat == formatJWT {
+		return l.AccessJWT
+	}
+	return l.Access
+}
+
 // in are the lifetimes of the organization of a request.
 func (l Lifetimes) in(ctx context.Context) Lifetimes {
 	org, err := tenant.From(ctx)

@@ -104,11 +104,7 @@ func (p *Provider) directTerms(
 	}
 	unit.GiveDirectly(scopes)
 	lifetimes := p.lifetimes.in(ctx)
-	lifetime := lifetimes.Access
-	if client.AccessTokenFormat == formatJWT {
-		lifetime = lifetimes.AccessJWT
-	}
-	session.GrantEnds = time.Now().UTC().Add(min(lifetime, lifetimes.RefreshAbsolute))
+	session.GrantEnds = time.Now().UTC().Add(min(lifetimes.ofAccess(client), lifetimes.RefreshAbsolute))
 	session.SetExpiresAt(fosite.AccessToken, session.GrantEnds)
 	return nil
 }

@@ -176,11 +176,7 @@ func (p *Provider) applyPolicy(ctx context.Context, unit *fositestore.Unit, requ
 	}
 	now := time.Now().UTC()
 	lifetimes := p.lifetimes.in(ctx)
-	lifetime := lifetimes.Access
-	if client.AccessTokenFormat == formatJWT {
-		lifetime = lifetimes.AccessJWT
-	}
-	session.SetExpiresAt(fosite.AccessToken, now.Add(lifetime))
+	session.SetExpiresAt(fosite.AccessToken, now.Add(lifetimes.ofAccess(client)))
 
 	if request.GetGrantTypes().ExactOne(grantClientCredentials) {
 		if err := grantClientScopes(client, access); err != nil {

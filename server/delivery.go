@@ -216,7 +216,7 @@ func (d *delivery) release(ctx context.Context, m *storage.Mail, cause error) {
 // refused puts a message off, or gives it up. Its error is that this could not be written down yet.
 func (d *delivery) refused(ctx context.Context, m *storage.Mail, refused *mail.Refused) error {
 	if !refused.Permanent && m.Attempts < maxAttempts {
-		next := time.Now().Add(pauseAfter(m.Attempts))
+		next := time.Now().Add(pauseAfter(m.Attempts, firstPause, longestPause))
 		return d.write(ctx, m.ID, func(ctx context.Context) error { return d.db.PostponeMail(ctx, m, next, refused.Reply) })
 	}
 	d.log.ErrorContext(ctx, "mail was given up", "mail", m.ID, "attempts", m.Attempts, "cause", refused.Reply)
@@ -311,11 +311,11 @@ func (d *delivery) forget(ctx context.Context) {
 	}
 }
 
-// pauseAfter is how long a message waits after so many attempts.
-func pauseAfter(attempts int) time.Duration {
-	pause := firstPause
+// pauseAfter is how long something waits after so many attempts: twice as long each time, up to a bound.
+func pauseAfter(attempts int, first, longest time.Duration) time.Duration {
+	pause := first
 	for range attempts - 1 {
-		pause = min(2*pause, longestPause)
+		pause = min(2*pause, longest)
 	}
 	return jittered(pause)
 }

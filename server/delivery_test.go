@@ -330,7 +330,7 @@ func TestAMessageThatIsRefusedForNowWaitsLongerEachTimeAndThreeDaysAtTheMost(t *
 	})
 	total := time.Duration(0)
 	for attempts := 1; attempts < maxAttempts; attempts++ {
-		pause := pauseAfter(attempts)
+		pause := pauseAfter(attempts, firstPause, longestPause)
 		if pause > longestPause*5/4 || attempts > 1 && pause < firstPause*6/5 {
 			t.Errorf("after %d attempts it waits %v", attempts, pause)
 		}

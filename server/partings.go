@@ -94,11 +94,8 @@ func (s *Server) tellParting(ctx context.Context, parting *storage.SessionClient
 			})
 		})
 	default:
-		pause := firstPart
-		for range parting.Attempts - 1 {
-			pause = min(2*pause, longestPart)
-		}
-		err = s.house.DB.PostponeParting(ctx, parting, time.Now().Add(jittered(pause)), cause.Error())
+		next := time.Now().Add(pauseAfter(parting.Attempts, firstPart, longestPart))
+		err = s.house.DB.PostponeParting(ctx, parting, next, cause.Error())
 	}
 	return written(err)
 }

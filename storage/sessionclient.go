@@ -32,26 +32,14 @@ func (db *DB) NoteSessionClient(ctx context.Context, s *SessionClient) error {
 	})
 }
 
-// ClientsOfSession returns the clients that are to hear of the end of a session that has not ended.
-func (db *DB) ClientsOfSession(ctx context.Context, sessionID uuid.UUID) (clientIDs []string, err error) {
-	err = db.scoped(ctx, reading, "list clients of session", func(q *query) error {
-		clientIDs = nil
-		rows, err := q.pool.QueryContext(q.ctx, `SELECT client_id FROM session_clients
-			WHERE session_id = $1 AND org_id = $2 AND ended_at IS NULL ORDER BY client_id`, sessionID, q.org)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			clientIDs = append(clientIDs, id)
-		}
-		return rows.Err()
+// ClientsOfSession returns the clients that are to hear of the end of a session that has not ended, without those that are switched off.
+func (db *DB) ClientsOfSession(ctx context.Context, sessionID uuid.UUID) ([]Client, error) {
+	var clients []Client
+	err := db.scoped(ctx, reading, "list clients of session", func(q *query) error {
+		return q.of(&Client{}).Where(`disabled = FALSE AND client_id IN (SELECT s.client_id FROM session_clients s
+			WHERE s.session_id = ? AND s.org_id = ? AND s.ended_at IS NULL)`, sessionID, q.org).Order("client_id").Find(&clients).Error
 	})
-	return clientIDs, err
+	return clients, err
 }
 
 // tellClients makes it due that the clients of sessions are told of their end. condition says which sessions, of the table session_clients,

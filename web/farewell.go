@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -33,20 +32,13 @@ type farewell struct {
 // farewells are the addresses at which applications want to hear of the end of a session from its browser (OpenID Connect Front-Channel
 // Logout 1.0 §2), with who says so and which session it is.
 func (s *Sessions) farewells(ctx context.Context, org *tenant.Org, session *storage.Session) (frames []string, err error) {
-	ids, err := s.db.ClientsOfSession(ctx, session.ID)
+	clients, err := s.db.ClientsOfSession(ctx, session.ID)
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range ids {
-		client, err := s.db.Client(ctx, id)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		address := client.FrontChannelLogoutURI()
-		if address == "" || client.Disabled {
+	for i := range clients {
+		address := clients[i].FrontChannelLogoutURI()
+		if address == "" {
 			continue
 		}
 		separator := "?"

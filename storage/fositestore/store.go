@@ -196,11 +196,8 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, digest string, req
 			Audience:  code.Audience,
 			ExpiresAt: session.GrantEnds,
 		}
-		// The nonce belongs to the first ID token; the grant, which refreshes read, forgets it.
-		facts := session.Facts
-		facts.Nonce = ""
-		if grant.Facts, err = encodeFacts(facts); err != nil {
-			return fmt.Errorf("encode the facts of a grant: %w", err)
+		if grant.Facts, err = grantFacts(session); err != nil {
+			return err
 		}
 		unit.newGrant = grant
 		token.GrantID = &grant.ID
@@ -216,21 +213,30 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, digest string, req
 	return nil
 }
 
-// directGrant is the grant of an access token that comes without a code: it is ended by whatever ends others.
-func directGrant(client *Client, session *Session, request fosite.Requester) (*storage.Grant, error) {
-	user, err := uuid.Parse(session.Subject)
-	if err != nil {
-		return nil, fmt.Errorf("a grant without a user: %w", err)
-	}
+// grantFacts are the facts that a grant keeps. The nonce belongs to the first ID token: the grant, which refreshes read, forgets it.
+func grantFacts(session *Session) ([]byte, error) {
 	facts := session.Facts
 	facts.Nonce = ""
 	encoded, err := encodeFacts(facts)
 	if err != nil {
 		return nil, fmt.Errorf("encode the facts of a grant: %w", err)
 	}
+	return encoded, nil
+}
+
+// directGrant is the grant of an access token that comes without a code: it is ended by whatever ends others.
+func directGrant(client *Client, session *Session, request fosite.Requester) (*storage.Grant, error) {
+	user, err := uuid.Parse(session.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("a grant without a user: %w", err)
+	}
+	facts, err := grantFacts(session)
+	if err != nil {
+		return nil, err
+	}
 	return &storage.Grant{
 		ID: uuid.Must(uuid.NewV7()), ClientID: client.ClientID, UserID: &user, SessionID: sessionID(session.Facts.SessionID),
-		Scope: request.GetGrantedScopes(), Audience: request.GetGrantedAudience(), Facts: encoded, ExpiresAt: session.GrantEnds,
+		Scope: request.GetGrantedScopes(), Audience: request.GetGrantedAudience(), Facts: facts, ExpiresAt: session.GrantEnds,
 	}, nil
 }
 
