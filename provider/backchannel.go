@@ -44,12 +44,12 @@ var ErrRefusedLogout = errors.New("the client refuses the logout token")
 
 // TellOfLogout tells a client that a session has ended (OpenID Connect Back-Channel Logout 1.0 §2.5). A client that is gone, switched off, or
 // not to be told so needs no telling. Any error but ErrRefusedLogout is worth another attempt.
-func (p *Provider) TellOfLogout(ctx context.Context, parting *storage.SessionClient) error {
+func (p *Provider) TellOfLogout(ctx context.Context, logout *storage.SessionClient) error {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := p.clients.Client(ctx, parting.ClientID)
+	client, err := p.clients.Client(ctx, logout.ClientID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil
 	}
@@ -62,8 +62,8 @@ func (p *Provider) TellOfLogout(ctx context.Context, parting *storage.SessionCli
 	}
 	now := time.Now()
 	token, err := p.keys.Sign(ctx, client.IDTokenAlg, "logout+jwt", logoutTokenClaims{
-		Issuer: org.Issuer, Subject: parting.UserID.String(), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
-		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: parting.SessionID.String(),
+		Issuer: org.Issuer, Subject: logout.UserID.String(), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
+		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: logout.SessionID.String(),
 	})
 	if err != nil {
 		return fmt.Errorf("sign a logout token: %w", err)
@@ -96,10 +96,10 @@ func (p *Provider) noteSession(client *fositestore.Client, session *storage.Sess
 	}
 	return append(deeds, func(ctx context.Context) error {
 		return p.db.NoteSessionClient(ctx, &storage.SessionClient{
-			SessionID: session.ID, ClientID: client.ClientID, ExpiresAt: session.ExpiresAt.Add(partingLife),
+			SessionID: session.ID, ClientID: client.ClientID, ExpiresAt: session.ExpiresAt.Add(logoutLife),
 		})
 	})
 }
 
-// partingLife is how long after the end of a session its clients may still be told of it.
-const partingLife = 24 * time.Hour
+// logoutLife is how long after the end of a session its clients may still be told of it.
+const logoutLife = 24 * time.Hour

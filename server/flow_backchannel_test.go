@@ -82,7 +82,7 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 		house.User(org, "bob")
 		bobs := two.Visitor()
 		bobs.Code(two.AuthorizeURL(), "bob")
-		house.TellClients()
+		house.DeliverLogouts()
 		if heard := slices.Concat(first.hears(), second.hears()); len(heard) > 0 {
 			t.Fatalf("told before anything has ended: %v", heard)
 		}
@@ -91,7 +91,7 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 		if err := house.DB.EndSession(org, session, false); err != nil {
 			t.Fatal(err)
 		}
-		house.TellClients()
+		house.DeliverLogouts()
 		jtis := make(map[any]bool)
 		for _, c := range []struct {
 			*servertest.Client
@@ -126,7 +126,7 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 		if len(jtis) != 2 {
 			t.Errorf("%v", jtis)
 		}
-		house.TellClients()
+		house.DeliverLogouts()
 		if heard := slices.Concat(first.hears(), second.hears()); len(heard) > 0 {
 			t.Errorf("told again: %d", len(heard))
 		}
@@ -140,11 +140,11 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 		if err := house.DB.EndSession(org, sessionOf(t, house, org, bobs).ID, false); err != nil {
 			t.Fatal(err)
 		}
-		house.TellClients()
+		house.DeliverLogouts()
 		if len(first.hears()) != 1 || len(second.hears()) != 1 {
 			t.Error("not told")
 		}
-		house.TellClients() // it is not due yet
+		house.DeliverLogouts() // it is not due yet
 		if waiting := countRows(t, house, `SELECT COUNT(*) FROM session_clients WHERE last_error IS NOT NULL AND next_attempt_at IS NOT NULL`); waiting != 1 || len(first.hears()) != 0 {
 			t.Errorf("%d wait", waiting)
 		}
@@ -157,10 +157,10 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 		if err := house.DB.EndSession(org, uuid.MustParse(last["sid"].(string)), false); err != nil {
 			t.Fatal(err)
 		}
-		if claimed, err := house.DB.ClaimPartings(t.Context(), time.Now().Add(-time.Second), 10); err != nil || len(claimed) != 1 {
+		if claimed, err := house.DB.ClaimLogouts(t.Context(), time.Now().Add(-time.Second), 10); err != nil || len(claimed) != 1 {
 			t.Fatalf("%v, %v", claimed, err)
 		}
-		house.TellClients()
+		house.DeliverLogouts()
 		if heard := first.hears(); len(heard) != 1 || servertest.Claims(t, heard[0])["sid"] != last["sid"] {
 			t.Errorf("%v", heard)
 		}
@@ -187,7 +187,7 @@ func TestClientsAreToldOfTheEndOfASession(t *testing.T) {
 			if err := end(user.ID); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
-			house.TellClients()
+			house.DeliverLogouts()
 			if heard := second.hears(); len(heard) != 1 || servertest.Claims(t, heard[0])["sid"] != claims["sid"] {
 				t.Errorf("%s: %d", name, len(heard))
 			}
@@ -237,10 +237,10 @@ func TestTheLastPageLoadsWhatSignsOutOfApplications(t *testing.T) {
 	}
 	// What is not ours, or is somebody else's, shows the bare page.
 	acme := house.Organization("acme")
-	sealed := page.URL.Query().Get("farewell")
+	sealed := page.URL.Query().Get("frontchannel")
 	for name, address := range map[string]string{
-		"another organization": house.Issuer(acme) + "/logged-out?farewell=" + sealed, "a changed one": initiator.Issuer + "/logged-out?farewell=" + sealed[:len(sealed)-2] + "AA",
-		"nothing": initiator.Issuer + "/logged-out?farewell=", "text": initiator.Issuer + "/logged-out?farewell=https%3A%2F%2Fevil.example",
+		"another organization": house.Issuer(acme) + "/logged-out?frontchannel=" + sealed, "a changed one": initiator.Issuer + "/logged-out?frontchannel=" + sealed[:len(sealed)-2] + "AA",
+		"nothing": initiator.Issuer + "/logged-out?frontchannel=", "text": initiator.Issuer + "/logged-out?frontchannel=https%3A%2F%2Fevil.example",
 	} {
 		if page := visitor.Go(house.At(address)); page.Status != http.StatusOK || strings.Contains(page.Body, "<iframe") || page.Has("logged-out-continue") {
 			t.Errorf("%s: %d %s", name, page.Status, page.Body)

@@ -39,7 +39,7 @@ func (s *Server) jobs(ctx context.Context) {
 	running.Go(func() { s.every(ctx, announceEvery, "announce issuers", s.announce) })
 	running.Go(func() { s.every(ctx, checkpointEvery, "audit checkpoints", s.checkpointAudits) })
 	running.Go(func() { s.recover(ctx) })
-	running.Go(func() { s.partings(ctx) })
+	running.Go(func() { s.logouts(ctx) })
 	if s.delivery != nil {
 		running.Go(func() { s.delivery.run(ctx) })
 	}

@@ -50,15 +50,15 @@ type DB struct {
 	patience time.Duration
 	// mailed is told when mail has been put into the outbox by this process.
 	mailed chan struct{}
-	// parted is told when this process has ended sessions whose clients are to hear of it.
-	parted chan struct{}
+	// loggedOut is told when this process has ended sessions whose clients are to hear of it.
+	loggedOut chan struct{}
 	// migrating opens a handle whose statements may take long.
 	migrating func() (*sql.DB, error)
 }
 
 // Open connects to a database. It does not migrate it.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	db := &DB{ring: o.Keyring, log: o.Log, mailed: make(chan struct{}, 1), parted: make(chan struct{}, 1)}
+	db := &DB{ring: o.Keyring, log: o.Log, mailed: make(chan struct{}, 1), loggedOut: make(chan struct{}, 1)}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -305,8 +305,8 @@ type transaction struct {
 	tx *sql.Tx
 	// mailed is true when mail was put into the outbox: once that is committed, whoever delivers it is told.
 	mailed bool
-	// parted is true when there are clients to be told of the end of a session, likewise.
-	parted bool
+	// loggedOut is true when there are clients to be told of the end of a session, likewise.
+	loggedOut bool
 	// audit is what is written down of the deed at its end.
 	audit []*AuditEvent
 	// fault is the last failure of the database itself inside the transaction. It is kept because the code in between may
@@ -393,7 +393,7 @@ func (db *DB) transact(ctx context.Context, do func(ctx context.Context) error) 
 		return fmt.Errorf("commit transaction: %w", err)
 	}
 	tell(db.mailed, t.mailed)
-	tell(db.parted, t.parted)
+	tell(db.loggedOut, t.loggedOut)
 	return nil
 }
 

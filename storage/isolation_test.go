@@ -243,11 +243,11 @@ var trespasses = map[string]trespass{
 		clients, err := db.ClientsOfSession(ctx, f.session.ID)
 		return len(clients), err
 	},
-	"PartingTold": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return only(db.PartingTold(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}))
+	"LogoutDelivered": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.LogoutDelivered(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}))
 	},
-	"PostponeParting": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
-		return only(db.PostponeParting(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}, now(), "stolen"))
+	"PostponeLogout": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.PostponeLogout(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}, now(), "stolen"))
 	},
 	"EndSessionsOfUser": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.EndSessionsOfUser(ctx, f.user.ID))
@@ -850,7 +850,7 @@ var asksEverywhere = map[string]string{
 	"purge":                    "a job",
 	"forgetAnswers":            "a job",
 	"ClaimMail":                "a job delivers the mail of all",
-	"ClaimPartings":            "a job tells the clients of all",
+	"ClaimLogouts":             "a job tells the clients of all",
 	"MailDelivered":            "as above",
 	"PostponeMail":             "as above",
 	"ReleaseMail":              "as above",

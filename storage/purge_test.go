@@ -320,7 +320,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 		"Take":               func() error { return exceeds(db.Take(ctx, fixtureLimit, f.user.Email)) },
 		"TakeTurn":           func() error { return exceeds(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)) },
 		"ClaimMail":          func() error { _, err := db.ClaimMail(ctx, end, 10); return err },
-		"ClaimPartings":      func() error { _, err := db.ClaimPartings(ctx, end, 10); return err },
+		"ClaimLogouts":       func() error { _, err := db.ClaimLogouts(ctx, end, 10); return err },
 		"ClientsOfSession":   func() error { _, err := db.ClientsOfSession(ctx, f.session.ID); return err },
 		"NoteSessionClient": func() error {
 			return db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "c", ExpiresAt: end})

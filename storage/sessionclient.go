@@ -48,20 +48,20 @@ func (q *query) tellClients(condition string, arguments ...any) error {
 	n, err := q.exec(`UPDATE session_clients SET ended_at = $1, next_attempt_at = $2 WHERE org_id = $3 AND ended_at IS NULL AND `+condition,
 		append([]any{q.now, q.now, q.org}, arguments...)...)
 	if err == nil && n > 0 {
-		q.db.transactionOf(q.ctx).parted = true
+		q.db.transactionOf(q.ctx).loggedOut = true
 	}
 	return err
 }
 
-// Parted is told when this process has ended sessions whose clients are to hear of it. It has one listener.
-func (db *DB) Parted() <-chan struct{} { return db.parted }
+// LoggedOut is told when this process has ended sessions whose clients are to hear of it. It has one listener.
+func (db *DB) LoggedOut() <-chan struct{} { return db.loggedOut }
 
-// ClaimPartings returns clients that are to be told of the end of a session, for the caller alone to tell until then. Who is neither
+// ClaimLogouts returns clients that are to be told of the end of a session, for the caller alone to tell until then. Who is neither
 // told, nor put off, nor given up by then is claimed again by somebody. Those of a suspended organization wait.
-func (db *DB) ClaimPartings(ctx context.Context, until time.Time, most int) ([]SessionClient, error) {
+func (db *DB) ClaimLogouts(ctx context.Context, until time.Time, most int) ([]SessionClient, error) {
 	var claimed []SessionClient
 	err := db.InTx(ctx, func(ctx context.Context) error {
-		return db.everywhere(ctx, writing, "claim partings", func(q *query) error {
+		return db.everywhere(ctx, writing, "claim logouts", func(q *query) error {
 			claimed = nil
 			rows, err := q.pool.QueryContext(q.ctx, `WITH due AS (SELECT session_id, client_id FROM session_clients
 					WHERE next_attempt_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $2)
@@ -87,16 +87,16 @@ func (db *DB) ClaimPartings(ctx context.Context, until time.Time, most int) ([]S
 	return claimed, err
 }
 
-// PartingTold writes down that a client knows of the end of a session, or never will: nobody tells it again.
-func (db *DB) PartingTold(ctx context.Context, s *SessionClient) error {
+// LogoutDelivered writes down that a client knows of the end of a session, or never will: nobody tells it again.
+func (db *DB) LogoutDelivered(ctx context.Context, s *SessionClient) error {
 	return db.scoped(ctx, writing, "write down that a client was told", func(q *query) error {
 		return q.spend(`DELETE FROM session_clients WHERE session_id = $1 AND client_id = $2 AND org_id = $3 AND claimed_until = $4`,
 			s.SessionID, s.ClientID, q.org, s.ClaimedUntil)
 	})
 }
 
-// PostponeParting puts off telling a client. ErrSpent: somebody else is at it by now.
-func (db *DB) PostponeParting(ctx context.Context, s *SessionClient, next time.Time, cause string) error {
+// PostponeLogout puts off telling a client. ErrSpent: somebody else is at it by now.
+func (db *DB) PostponeLogout(ctx context.Context, s *SessionClient, next time.Time, cause string) error {
 	return db.scoped(ctx, writing, "put off telling a client", func(q *query) error {
 		return q.spend(`UPDATE session_clients SET next_attempt_at = $1, claimed_until = NULL, last_error = $2
 			WHERE session_id = $3 AND client_id = $4 AND org_id = $5 AND claimed_until = $6`,

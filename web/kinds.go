@@ -50,7 +50,7 @@ var commonKinds = map[string]kind{
 		ErrorPage{Heading: TitleLogoutError, Code: "invalid_request", Message: "A sentence.", BackTo: "https://app.example/", Again: "/login"},
 	}},
 	"logout": {leaves: true, samples: []Page{LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Request: "r"}}},
-	"logged_out": {file: "farewell.js", samples: []Page{
+	"logged_out": {file: "frontchannel.js", samples: []Page{
 		LoggedOutPage{}, LoggedOutPage{Frames: []string{"https://app.example/bye?iss=i&sid=s"}, then: "app.example:/bye"},
 	}},
 	"form_post": {leaves: true, script: submitScript, samples: []Page{

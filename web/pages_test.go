@@ -164,7 +164,7 @@ func checkPage(t *testing.T, body string, mayScript bool) {
 				t.Errorf("a picture is %v", e.attrs)
 			}
 		case "iframe":
-			if e.attrs["class"] != "farewell" || e.attrs["sandbox"] != "allow-scripts allow-same-origin" {
+			if e.attrs["class"] != "frontchannel" || e.attrs["sandbox"] != "allow-scripts allow-same-origin" {
 				t.Errorf("there is an <iframe> %v", e.attrs)
 			}
 		case "style", "object", "embed", "base":

@@ -281,7 +281,7 @@ func (s *Sessions) End(c *gin.Context, clientID string) (frames []string, err er
 		return nil, err
 	}
 	if session != nil {
-		if frames, err = s.farewells(ctx, org, session); err != nil {
+		if frames, err = s.logoutFrames(ctx, org, session); err != nil {
 			return nil, err
 		}
 		event := Event(c, ByUser(session.UserID), sessionEnded, session.ID.String(), nil)

@@ -118,10 +118,10 @@ func Start(t testing.TB, o Options) *House {
 	return &House{House: house, Base: cfg.Base(), URL: "http://localhost:" + port, t: t, server: s}
 }
 
-// TellClients tells clients of the end of sessions, as a job of the server does.
-func (h *House) TellClients() {
+// DeliverLogouts tells clients of the end of sessions, as a job of the server does.
+func (h *House) DeliverLogouts() {
 	h.t.Helper()
-	if err := h.server.TellClients(h.t.Context()); err != nil {
+	if err := h.server.DeliverLogouts(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}
 }

@@ -14,6 +14,6 @@
     }
   };
   setTimeout(go, 3000);
-  const loaded = [...document.querySelectorAll('iframe.farewell')].map(frame => new Promise(done => frame.addEventListener('load', done)));
+  const loaded = [...document.querySelectorAll('iframe.frontchannel')].map(frame => new Promise(done => frame.addEventListener('load', done)));
   Promise.all(loaded).then(go);
 })();

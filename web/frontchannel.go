@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// sealFarewell is the purpose under which the address of the last page carries what is to be loaded there.
-	sealFarewell = "farewell"
-	// farewellLife is how long that may take to arrive.
-	farewellLife = 2 * time.Minute
-	// paramFarewell carries it.
-	paramFarewell = "farewell"
+	// sealFrontChannel is the purpose under which the address of the last page carries what is to be loaded there.
+	sealFrontChannel = "frontchannel"
+	// frontChannelLife is how long that may take to arrive.
+	frontChannelLife = 2 * time.Minute
+	// paramFrontChannel carries it.
+	paramFrontChannel = "frontchannel"
 )
 
-// farewell is what is left to be done by the browser in which a session has ended.
-type farewell struct {
+// frontChannel is what is left to be done by the browser in which a session has ended.
+type frontChannel struct {
 	Frames []string  `json:"frames"`
 	Then   string    `json:"then,omitempty"`
 	Until  time.Time `json:"until"`
 }
 
-// farewells are the addresses at which applications want to hear of the end of a session from its browser (OpenID Connect Front-Channel
+// logoutFrames are the addresses at which applications want to hear of the end of a session from its browser (OpenID Connect Front-Channel
 // Logout 1.0 §2), with who says so and which session it is.
-func (s *Sessions) farewells(ctx context.Context, org *tenant.Org, session *storage.Session) (frames []string, err error) {
+func (s *Sessions) logoutFrames(ctx context.Context, org *tenant.Org, session *storage.Session) (frames []string, err error) {
 	clients, err := s.db.ClientsOfSession(ctx, session.ID)
 	if err != nil {
 		return nil, err
@@ -57,28 +57,28 @@ func (s *Sessions) LoggedOutAddress(org *tenant.Org, frames []string, then strin
 	if len(frames) == 0 && then == "" {
 		return address, nil
 	}
-	plain, err := json.Marshal(farewell{frames, then, time.Now().Add(farewellLife)})
+	plain, err := json.Marshal(frontChannel{frames, then, time.Now().Add(frontChannelLife)})
 	if err != nil {
-		return "", fmt.Errorf("write a farewell: %w", err)
+		return "", fmt.Errorf("write a front-channel logout: %w", err)
 	}
-	sealed, err := s.keyring.Seal(sealFarewell, plain, org.ID.String())
+	sealed, err := s.keyring.Seal(sealFrontChannel, plain, org.ID.String())
 	if err != nil {
-		return "", fmt.Errorf("seal a farewell: %w", err)
+		return "", fmt.Errorf("seal a front-channel logout: %w", err)
 	}
-	return address + "?" + url.Values{paramFarewell: {base64.RawURLEncoding.EncodeToString(sealed)}}.Encode(), nil
+	return address + "?" + url.Values{paramFrontChannel: {base64.RawURLEncoding.EncodeToString(sealed)}}.Encode(), nil
 }
 
 // LoggedOut is what the page shows on which a sign-out ends. An address that is not ours, or is old, leads to the bare page.
 func (s *Sessions) LoggedOut(org *tenant.Org, query url.Values) LoggedOutPage {
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(query.Get(paramFarewell))
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(query.Get(paramFrontChannel))
 	if err != nil || len(sealed) == 0 {
 		return LoggedOutPage{}
 	}
-	plain, err := s.keyring.Open(sealFarewell, sealed, org.ID.String())
+	plain, err := s.keyring.Open(sealFrontChannel, sealed, org.ID.String())
 	if err != nil {
 		return LoggedOutPage{}
 	}
-	var f farewell
+	var f frontChannel
 	if json.Unmarshal(plain, &f) != nil || time.Now().After(f.Until) {
 		return LoggedOutPage{}
 	}
