@@ -401,7 +401,7 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoop
 			c.add(name, "only public is supported")
 		}
 	case "token_endpoint_auth_signing_alg":
-		oneOf(c, name, text, keys.AssertionAlgorithms())
+		oneOf(c, name, text, keys.ClientAlgorithms())
 		if s.AuthMethod != AuthPrivateKeyJWT {
 			c.add(name, "it is for private_key_jwt only")
 		}

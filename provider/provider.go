@@ -25,7 +25,7 @@ import (
 type Deps struct {
 	DB         *storage.DB
 	Keys       *keys.Keys
-	Assertions *keys.AssertionVerifier
+	ClientKeys *keys.ClientKeys
 	Keyring    *seal.Keyring
 	Pages      *web.Pages
 	Sessions   *web.Sessions
@@ -70,9 +70,9 @@ func New(d Deps) *Provider {
 	p := &Provider{
 		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
 		clients: clients, store: store, catalogues: newCatalogues(d.DB, d.Management),
-		authenticator: &clientAuthenticator{clients: clients, assertions: d.Assertions},
+		authenticator: &clientAuthenticator{clients: clients, assertions: keys.NewAssertionVerifier(d.DB, d.ClientKeys)},
 		failures:      throttle.NewLocal(throttle.ClientNetwork),
-		assertionAlgs: keys.AssertionAlgorithms(),
+		assertionAlgs: keys.ClientAlgorithms(),
 		metadata:      newDocuments(),
 		outside:       d.Outside.HTTP(maxLogoutAnswer),
 	}

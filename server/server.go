@@ -70,10 +70,11 @@ func New(house *House) (*Server, error) {
 		Secure: https, IdleTimeout: cfg.Session.IdleTimeout, AbsoluteTimeout: cfg.Session.AbsoluteTimeout,
 	})
 	s := &Server{house: house, host: host, https: https, health: &health{db: house.DB}, pages: pages}
+	outside := outbound.New(house.Outbound)
 	s.provider = provider.New(provider.Deps{
 		DB: house.DB, Keys: house.Keys, Keyring: house.Keyring, Pages: pages, Sessions: sessions, People: house.People, Log: house.Log,
 		Management: house.Operators.Addresses().Management(),
-		Assertions: keys.NewAssertionVerifier(house.DB, outbound.New(house.Outbound)), Outside: outbound.New(house.Outbound),
+		ClientKeys: keys.NewClientKeys(outside), Outside: outside,
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Tokens.CodeLifetime, Access: cfg.Tokens.AccessLifetime, AccessJWT: cfg.Tokens.AccessJWTLifetime,
 			ID: cfg.Tokens.IDLifetime, RefreshIdle: cfg.Tokens.RefreshIdle, RefreshAbsolute: cfg.Tokens.RefreshAbsolute,

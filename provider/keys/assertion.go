@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -20,13 +19,13 @@ const (
 
 // An AssertionVerifier checks what clients authenticate with by private_key_jwt (RFC 7523 §3, OpenID Connect Core 1.0 §9).
 type AssertionVerifier struct {
-	db     *storage.DB
-	remote remoteKeys
+	db      *storage.DB
+	clients *ClientKeys
 }
 
-// NewAssertionVerifier returns a verifier that fetches the keys of clients through client.
-func NewAssertionVerifier(db *storage.DB, client *outbound.Client) *AssertionVerifier {
-	return &AssertionVerifier{db: db, remote: remoteKeys{client: client, sets: make(map[remoteName]*remoteSet)}}
+// NewAssertionVerifier returns a verifier that knows the keys of clients from clients.
+func NewAssertionVerifier(db *storage.DB, clients *ClientKeys) *AssertionVerifier {
+	return &AssertionVerifier{db: db, clients: clients}
 }
 
 // Verify checks that assertion was made by client, lately, for issuer alone and for the first time. What is wrong with an
@@ -36,7 +35,7 @@ func NewAssertionVerifier(db *storage.DB, client *outbound.Client) *AssertionVer
 // An assertion is spent when everything else about it is right, and only then: one that was refused may be mended and sent
 // again, and nobody can spend another's.
 func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, assertion, issuer string) error {
-	algs := AssertionAlgorithms()
+	algs := ClientAlgorithms()
 	if only, ok := client.Metadata["token_endpoint_auth_signing_alg"].(string); ok && only != "" {
 		algs = intersect(algs, []string{only})
 	}
@@ -52,12 +51,8 @@ func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, 
 	if err != nil {
 		return err
 	}
-	candidates, err := v.keysOf(ctx, client, t)
-	if err != nil {
+	if err := v.clients.verify(ctx, client, t); err != nil {
 		return err
-	}
-	if !verifiesByOne(t, candidates) {
-		return refuse("no key of the client verifies it")
 	}
 	err = v.db.UseJTI(ctx, client.ClientID, t.claims.Text("jti"), ends.Add(Leeway))
 	if errors.Is(err, storage.ErrConflict) {
@@ -72,7 +67,7 @@ func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, 
 // AssertionSubject returns whom an assertion says that it is of, so that the client can be looked up before anything is
 // verified (RFC 7521 §4.2 leaves client_id out). It proves nothing. What cannot be read names nobody.
 func AssertionSubject(assertion string) string {
-	t, err := parseCompact(assertion, AssertionAlgorithms())
+	t, err := parseCompact(assertion, ClientAlgorithms())
 	if err != nil {
 		return ""
 	}
@@ -108,36 +103,4 @@ func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends
 		return time.Time{}, refuse("it has no jti, or one that is too long")
 	}
 	return ends, nil
-}
-
-// keysOf returns the keys of the client that may have signed t.
-func (v *AssertionVerifier) keysOf(ctx context.Context, client *storage.Client, t *compactToken) ([]clientKey, error) {
-	switch {
-	case client.JWKS != nil && *client.JWKS != "":
-		keys, err := parseClientJWKS([]byte(*client.JWKS), false)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
-		}
-		return usable(keys, t.alg, t.kid), nil
-	case client.JWKSURI != nil && *client.JWKSURI != "":
-		keys, err := v.remote.find(ctx, remoteName{client.ID, *client.JWKSURI}, t.alg, t.kid)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
-		}
-		return keys, nil
-	}
-	return nil, refuse("the client has no keys")
-}
-
-// verifiesByOne tries the keys that the header leaves in question: one if it names it, else a few.
-func verifiesByOne(t *compactToken, candidates []clientKey) bool {
-	for _, k := range candidates {
-		if _, err := t.verify(k.public); err == nil {
-			return true
-		}
-	}
-	return false
 }

@@ -108,9 +108,9 @@ func TestAClientProvesItselfByEveryAlgorithmThatIsAccepted(t *testing.T) {
 	eachDB(t, func(t *testing.T, db, _ *storage.DB) {
 		ctx := organization(t, db, "acme")
 		p := newParty(t, "c1")
-		v := keys.NewAssertionVerifier(db, outbound.New(outbound.Options{}))
+		v := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{})))
 		now := time.Now()
-		for _, alg := range keys.AssertionAlgorithms() {
+		for _, alg := range keys.ClientAlgorithms() {
 			for name, header := range map[string]map[string]any{
 				"no kid":                     nil,
 				"its kid":                    {"kid": strings.Replace(alg, "PS", "RS", 1)},
@@ -152,7 +152,7 @@ func TestAnAssertionThatIsNotRightIsRefusedAndCanBeMended(t *testing.T) {
 		var asked atomic.Int64
 		evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
 		defer evil.Close()
-		v := keys.NewAssertionVerifier(db, outbound.New(outbound.Options{AllowLoopback: true}))
+		v := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{AllowLoopback: true})))
 		now := time.Now().Unix()
 
 		claims := map[string]map[string]any{
@@ -265,7 +265,7 @@ func TestAnAssertionIsGoodOnceForItsClientAndOrganization(t *testing.T) {
 		one, two := organization(t, db, "one"), organization(t, db, "two")
 		p, q := newParty(t, "c1"), newParty(t, "c2")
 		verifiers := []*keys.AssertionVerifier{
-			keys.NewAssertionVerifier(db, outbound.New(outbound.Options{})), keys.NewAssertionVerifier(other, outbound.New(outbound.Options{})),
+			keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{}))), keys.NewAssertionVerifier(other, keys.NewClientKeys(outbound.New(outbound.Options{}))),
 		}
 		jti := map[string]any{"jti": "the same for all"}
 		assertion := p.sign(t, "ES256", nil, p.claims(one, jti))
@@ -329,7 +329,7 @@ func TestTheKeysOfAClientAreFetchedFromWhereItSays(t *testing.T) {
 			}
 		}))
 		defer server.Close()
-		v := keys.NewAssertionVerifier(db, outbound.New(outbound.Options{AllowLoopback: true}))
+		v := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{AllowLoopback: true})))
 		at := func(path string) *storage.Client {
 			uri := server.URL + path
 			return &storage.Client{ID: uuid.New(), ClientID: "c1", JWKSURI: &uri}
@@ -362,7 +362,7 @@ func TestTheKeysOfAClientAreFetchedFromWhereItSays(t *testing.T) {
 			})
 		}
 		flood.Wait()
-		for _, alg := range keys.AssertionAlgorithms() {
+		for _, alg := range keys.ClientAlgorithms() {
 			header := map[string]any{"kid": strings.Replace(alg, "PS", "RS", 1)}
 			if err := v.Verify(ctx, client, p.sign(t, alg, header, p.claims(ctx, nil)), issuerOf(ctx)); err != nil {
 				t.Errorf("%s: %v", alg, err)
@@ -378,7 +378,7 @@ func TestTheKeysOfAClientAreFetchedFromWhereItSays(t *testing.T) {
 			t.Errorf("asked %d times: %v", asked.Load(), err)
 		}
 		// S-128: outside development nothing of this machine is asked.
-		guarded := keys.NewAssertionVerifier(db, outbound.New(outbound.Options{}))
+		guarded := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{})))
 		err := guarded.Verify(ctx, at("/jwks"), p.sign(t, "ES256", nil, p.claims(ctx, nil)), issuerOf(ctx))
 		if !errors.Is(err, keys.ErrToken) || asked.Load() != 0 || outbound.Cause(err) == nil || strings.Contains(err.Error(), "127.0.0.1") {
 			t.Errorf("asked %d times: %v", asked.Load(), err)
@@ -402,7 +402,7 @@ func BenchmarkAssertion(b *testing.B) {
 	benchDB(b, func(b *testing.B, db *storage.DB) {
 		ctx := organization(b, db, "acme")
 		p := newParty(b, "c1")
-		v := keys.NewAssertionVerifier(db, outbound.New(outbound.Options{}))
+		v := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{})))
 		for b.Loop() {
 			b.StopTimer()
 			assertion := p.sign(b, "ES256", nil, p.claims(ctx, nil))

@@ -27,8 +27,8 @@ const (
 	maxRSA        = 8192 // verifying takes a time that grows with it
 )
 
-// AssertionAlgorithms returns the algorithms that clients may sign assertions with.
-func AssertionAlgorithms() []string { return []string{RS256, PS256, ES256, EdDSA} }
+// ClientAlgorithms returns the algorithms that clients may sign with, assertions as well as request objects.
+func ClientAlgorithms() []string { return []string{RS256, PS256, ES256, EdDSA} }
 
 // ErrJWKS is what is wrong with a client's JWK Set. Its text says more.
 var ErrJWKS = errors.New("not a JWK Set that is accepted")
@@ -46,18 +46,18 @@ func (k clientKey) usable(alg, kid string) bool {
 }
 
 // ValidateClientJWKS says what is wrong with the JWK Set that a client registers: every key must be public, strong and of a
-// type that is known, and one at least must be able to verify an assertion.
+// type that is known, and one at least must be able to verify a signature.
 func ValidateClientJWKS(body []byte) error {
 	found, err := parseClientJWKS(body, true)
 	if err != nil {
 		return err
 	}
 	for _, k := range found {
-		if slices.ContainsFunc(AssertionAlgorithms(), func(alg string) bool { return k.usable(alg, "") }) {
+		if slices.ContainsFunc(ClientAlgorithms(), func(alg string) bool { return k.usable(alg, "") }) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no key of it verifies by %s", ErrJWKS, strings.Join(AssertionAlgorithms(), ", "))
+	return fmt.Errorf("%w: no key of it verifies by %s", ErrJWKS, strings.Join(ClientAlgorithms(), ", "))
 }
 
 // parseClientJWKS reads a client's JWK Set. Keys that are weak or of a type not known are an error if strict, as at registration;
