@@ -358,7 +358,11 @@ func (s ClientSpec) checkKeys(c *complaints, allowLoopback bool) {
 		c.add("jwks", "private_key_jwt needs jwks or jwks_uri")
 	}
 	if len(s.JWKS) > 0 {
-		c.check("jwks", keys.ValidateClientJWKS(s.JWKS))
+		set, err := keys.ParseClientJWKS(s.JWKS)
+		c.check("jwks", err)
+		if err == nil && s.AuthMethod == AuthPrivateKeyJWT && !set.Verifies(keys.ClientAlgorithms()...) {
+			c.add("jwks", "private_key_jwt needs a key of it that verifies by %s", strings.Join(keys.ClientAlgorithms(), ", "))
+		}
 	}
 	if s.JWKSURI != "" {
 		c.check("jwks_uri", outbound.CheckURL(s.JWKSURI, allowLoopback))

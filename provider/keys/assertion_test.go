@@ -265,7 +265,8 @@ func TestAnAssertionIsGoodOnceForItsClientAndOrganization(t *testing.T) {
 		one, two := organization(t, db, "one"), organization(t, db, "two")
 		p, q := newParty(t, "c1"), newParty(t, "c2")
 		verifiers := []*keys.AssertionVerifier{
-			keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{}))), keys.NewAssertionVerifier(other, keys.NewClientKeys(outbound.New(outbound.Options{}))),
+			keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{}))),
+			keys.NewAssertionVerifier(other, keys.NewClientKeys(outbound.New(outbound.Options{}))),
 		}
 		jti := map[string]any{"jti": "the same for all"}
 		assertion := p.sign(t, "ES256", nil, p.claims(one, jti))

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/keizer-auth/keizer/internal/outbound"
@@ -33,22 +34,27 @@ func (c *ClientKeys) verify(ctx context.Context, client *storage.Client, t *comp
 
 // candidates returns the keys of the client that may have signed t.
 func (c *ClientKeys) candidates(ctx context.Context, client *storage.Client, t *compactToken) ([]clientKey, error) {
+	found, err := c.of(ctx, client, func(k clientKey) bool { return k.usable(t.alg, t.kid) })
+	switch {
+	case err == nil:
+		return found, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("%w: %w", ErrToken, err)
+}
+
+// errNoKeys is a client that has neither registered keys nor published any.
+var errNoKeys = errors.New("the client has no keys")
+
+// of returns the keys of the client that fit. None is not an error.
+func (c *ClientKeys) of(ctx context.Context, client *storage.Client, fit func(clientKey) bool) ([]clientKey, error) {
 	switch {
 	case client.JWKS != nil && *client.JWKS != "":
-		keys, err := parseClientJWKS([]byte(*client.JWKS), false)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
-		}
-		return usable(keys, t.alg, t.kid), nil
+		found, err := parseClientJWKS([]byte(*client.JWKS), false)
+		return filtered(found, fit), err
 	case client.JWKSURI != nil && *client.JWKSURI != "":
-		keys, err := c.remote.find(ctx, remoteName{client.ID, *client.JWKSURI}, t.alg, t.kid)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			return nil, fmt.Errorf("%w: %w", ErrToken, err)
-		}
-		return keys, nil
+		return c.remote.find(ctx, remoteName{client.ID, *client.JWKSURI}, fit)
 	}
-	return nil, refuse("the client has no keys")
+	return nil, errNoKeys
 }

@@ -37,7 +37,10 @@ var ErrJWKS = errors.New("not a JWK Set that is accepted")
 type clientKey struct {
 	kid, alg string
 	public   crypto.PublicKey
-	verifies bool // by its use and key_ops
+	// By its use and key_ops.
+	verifies, encrypts bool
+	// only says that its use names the one thing that it is for.
+	only bool
 }
 
 // usable reports whether the key may verify a signature by alg under kid, either of which the key may leave open.
@@ -45,19 +48,34 @@ func (k clientKey) usable(alg, kid string) bool {
 	return k.verifies && fits(alg, k.public) && (k.alg == "" || k.alg == alg) && (kid == "" || k.kid == kid)
 }
 
-// ValidateClientJWKS says what is wrong with the JWK Set that a client registers: every key must be public, strong and of a
-// type that is known, and one at least must be able to verify a signature.
-func ValidateClientJWKS(body []byte) error {
+// A ClientJWKS is the JWK Set that a client registers.
+type ClientJWKS []clientKey
+
+// ParseClientJWKS reads the JWK Set that a client registers, or says what is wrong with it: every key must be public, strong and of a
+// type that is known, and one at least must be of use.
+func ParseClientJWKS(body []byte) (ClientJWKS, error) {
 	found, err := parseClientJWKS(body, true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, k := range found {
-		if slices.ContainsFunc(ClientAlgorithms(), func(alg string) bool { return k.usable(alg, "") }) {
-			return nil
-		}
+	set := ClientJWKS(found)
+	if !set.Verifies(ClientAlgorithms()...) && !slices.ContainsFunc(EncryptionAlgorithms(), set.Encrypts) {
+		return nil, fmt.Errorf("%w: no key of it verifies by %s, nor is any for %s",
+			ErrJWKS, strings.Join(ClientAlgorithms(), ", "), strings.Join(EncryptionAlgorithms(), ", "))
 	}
-	return fmt.Errorf("%w: no key of it verifies by %s", ErrJWKS, strings.Join(ClientAlgorithms(), ", "))
+	return set, nil
+}
+
+// Verifies reports whether a key of the set verifies by one of algs.
+func (s ClientJWKS) Verifies(algs ...string) bool {
+	return slices.ContainsFunc(s, func(k clientKey) bool {
+		return slices.ContainsFunc(algs, func(alg string) bool { return k.usable(alg, "") })
+	})
+}
+
+// Encrypts reports whether something can be encrypted to a key of the set by alg.
+func (s ClientJWKS) Encrypts(alg string) bool {
+	return slices.ContainsFunc(s, func(k clientKey) bool { return k.receives(alg) })
 }
 
 // parseClientJWKS reads a client's JWK Set. Keys that are weak or of a type not known are an error if strict, as at registration;
@@ -112,12 +130,12 @@ func parseClientKey(raw []byte, members map[string]json.RawMessage) (clientKey, 
 			return clientKey{}, fmt.Errorf("its %s is not a text", name)
 		}
 	}
-	k := clientKey{kid: Claims(members).Text("kid"), alg: Claims(members).Text("alg"), verifies: true}
+	k := clientKey{kid: Claims(members).Text("kid"), alg: Claims(members).Text("alg"), verifies: true, encrypts: true}
 	if len(k.kid) > maxKID {
 		return clientKey{}, errors.New("its kid is too long")
 	}
 	if use := Claims(members).Text("use"); use != "" {
-		k.verifies = use == "sig"
+		k.verifies, k.encrypts, k.only = use == "sig", use == "enc", true
 	}
 	if operations, there := members["key_ops"]; there {
 		var names []string
@@ -125,6 +143,9 @@ func parseClientKey(raw []byte, members map[string]json.RawMessage) (clientKey, 
 			return clientKey{}, errors.New("its key_ops is not an array of texts")
 		}
 		k.verifies = k.verifies && slices.Contains(names, "verify")
+		// A public key of ECDH has no operations of its own, and some write it so.
+		k.encrypts = k.encrypts && (len(names) == 0 || slices.Contains(names, "wrapKey") || slices.Contains(names, "encrypt") ||
+			slices.Contains(names, "deriveKey") || slices.Contains(names, "deriveBits"))
 	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(raw); err != nil {

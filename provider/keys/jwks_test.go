@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,7 +70,7 @@ func TestAClientsKeysMustBePublicAndStrong(t *testing.T) {
 		"members nobody knows":       []byte(`{"x":1,"keys":[` + withMember(t, es.jwk, "nobody", 1) + `]}`),
 	}
 	for name, body := range good {
-		if err := ValidateClientJWKS(body); err != nil {
+		if _, err := ParseClientJWKS(body); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -81,7 +82,7 @@ func TestAClientsKeysMustBePublicAndStrong(t *testing.T) {
 		"an even modulus":        set(withMember(t, rs.jwk, "n", b64.EncodeToString(append(make([]byte, 0), append([]byte{0xff}, make([]byte, 255)...)...)))),
 		"a modulus without end":  set(withMember(t, rs.jwk, "n", strings.Repeat("_", 4000))),
 		"P-192":                  set(withMember(t, es.jwk, "crv", "P-192")),
-		"P-384 alone":            set(string(other)),
+		"P-384 for signatures":   set(withMember(t, other, "use", "sig")),
 		"a point off the curve":  set(withMember(t, es.jwk, "x", b64.EncodeToString(make([]byte, 32)))),
 		"Ed448":                  set(withMember(t, ed.jwk, "crv", "Ed448")),
 		"X25519":                 set(withMember(t, ed.jwk, "crv", "X25519")),
@@ -92,8 +93,10 @@ func TestAClientsKeysMustBePublicAndStrong(t *testing.T) {
 		"half a private key":     set(withMember(t, rs.jwk, "dp", "AA")),
 		"one kid twice":          set(string(es.jwk), withMember(t, rs.jwk, "kid", es.kid)),
 		"two without kid":        set(withMember(t, es.jwk, "kid", nil), withMember(t, rs.jwk, "kid", nil)),
-		"for encryption only":    set(withMember(t, rs.jwk, "use", "enc")),
-		"for wrapping only":      set(withMember(t, rs.jwk, "key_ops", []string{"wrapKey"})),
+		"for nothing there is":   set(withMember(t, rs.jwk, "use", "tls")),
+		"for unwrapping only":    set(withMember(t, rs.jwk, "key_ops", []string{"unwrapKey"})),
+		"Ed25519 for encryption": set(withMember(t, ed.jwk, "use", "enc")),
+		"for RSA1_5 only":        set(withMember(t, []byte(withMember(t, rs.jwk, "use", "enc")), "alg", "RSA1_5")),
 		"for RS512 only":         set(withMember(t, rs.jwk, "alg", "RS512")),
 		"for HS256":              set(withMember(t, rs.jwk, "alg", "HS256")),
 		"a kid that is no text":  set(withMember(t, es.jwk, "kid", 7)),
@@ -116,8 +119,47 @@ func TestAClientsKeysMustBePublicAndStrong(t *testing.T) {
 	}
 	bad["too many"] = set(many...)
 	for name, body := range bad {
-		if err := ValidateClientJWKS(body); !errors.Is(err, ErrJWKS) {
+		if _, err := ParseClientJWKS(body); !errors.Is(err, ErrJWKS) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAKeyIsForWhatItSaysThatItIsFor(t *testing.T) {
+	rs, es, ed := mustGenerate(t, RS256), mustGenerate(t, ES256), mustGenerate(t, EdDSA)
+	signs := []string{RS256, PS256, ES256, EdDSA}
+	free := func(m *material) []byte {
+		return []byte(withMember(t, []byte(withMember(t, m.jwk, "use", nil)), "alg", nil))
+	}
+	for _, one := range []struct {
+		name               string
+		jwk                string
+		verifies, encrypts []string
+	}{
+		{"RSA", string(free(rs)), []string{RS256, PS256}, []string{RSAOAEP256}},
+		{"RSA for encryption", withMember(t, free(rs), "use", "enc"), nil, []string{RSAOAEP256}},
+		{"RSA for signatures", withMember(t, free(rs), "use", "sig"), []string{RS256, PS256}, nil},
+		{"RSA by one algorithm", withMember(t, free(rs), "alg", RSAOAEP256), nil, []string{RSAOAEP256}},
+		{"RSA to wrap with", withMember(t, free(rs), "key_ops", []string{"wrapKey"}), nil, []string{RSAOAEP256}},
+		{"RSA to verify with", withMember(t, free(rs), "key_ops", []string{"verify"}), []string{RS256, PS256}, nil},
+		{"P-256", string(free(es)), []string{ES256}, []string{ECDHES, ECDHESA128KW, ECDHESA256KW}},
+		{"P-256 by one algorithm", withMember(t, free(es), "alg", ECDHESA256KW), nil, []string{ECDHESA256KW}},
+		{"P-256 without operations", withMember(t, free(es), "key_ops", []string{}), nil, []string{ECDHES, ECDHESA128KW, ECDHESA256KW}},
+		{"Ed25519", string(free(ed)), []string{EdDSA}, nil},
+	} {
+		found, err := ParseClientJWKS(set(one.jwk))
+		if err != nil {
+			t.Errorf("%s: %v", one.name, err)
+		}
+		for _, alg := range signs {
+			if found.Verifies(alg) != slices.Contains(one.verifies, alg) {
+				t.Errorf("%s and %s: %v", one.name, alg, found.Verifies(alg))
+			}
+		}
+		for _, alg := range append(EncryptionAlgorithms(), "RSA1_5", "RSA-OAEP", "dir", "") {
+			if found.Encrypts(alg) != slices.Contains(one.encrypts, alg) {
+				t.Errorf("%s and %s: %v", one.name, alg, found.Encrypts(alg))
+			}
 		}
 	}
 }

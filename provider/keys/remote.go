@@ -21,8 +21,8 @@ const (
 	maxRemotes = 10_000
 )
 
-// remoteKeys are the JWK Sets that clients publish at an address of theirs. However many assertions come, and whatever keys
-// they name, an address is asked once in fetchEvery.
+// remoteKeys are the JWK Sets that clients publish at an address of theirs. However many assertions come, whatever keys they name, and
+// whatever is encrypted, an address is asked once in fetchEvery.
 type remoteKeys struct {
 	client *outbound.Client
 
@@ -44,10 +44,10 @@ type remoteSet struct {
 	fetching chan struct{}
 }
 
-// find returns the keys of a client that may verify a signature by alg under kid. None is not an error.
-func (r *remoteKeys) find(ctx context.Context, name remoteName, alg, kid string) ([]clientKey, error) {
+// find returns those keys of a client that fit. None is not an error.
+func (r *remoteKeys) find(ctx context.Context, name remoteName, fit func(clientKey) bool) ([]clientKey, error) {
 	for {
-		found, wait, err := r.look(ctx, name, alg, kid)
+		found, wait, err := r.look(ctx, name, fit)
 		if wait == nil {
 			return found, err
 		}
@@ -60,7 +60,7 @@ func (r *remoteKeys) find(ctx context.Context, name remoteName, alg, kid string)
 }
 
 // look returns what is known, or a channel that is closed when more may be.
-func (r *remoteKeys) look(ctx context.Context, name remoteName, alg, kid string) (found []clientKey, wait chan struct{}, err error) {
+func (r *remoteKeys) look(ctx context.Context, name remoteName, fit func(clientKey) bool) (found []clientKey, wait chan struct{}, err error) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +74,7 @@ func (r *remoteKeys) look(ctx context.Context, name remoteName, alg, kid string)
 	}
 	known := !set.from.IsZero() && now.Sub(set.from) < remoteFor
 	if known {
-		if found = usable(set.keys, alg, kid); len(found) > 0 {
+		if found = filtered(set.keys, fit); len(found) > 0 {
 			return found, nil, nil
 		}
 	}
@@ -94,8 +94,8 @@ func (r *remoteKeys) look(ctx context.Context, name remoteName, alg, kid string)
 	}
 }
 
-func usable(keys []clientKey, alg, kid string) []clientKey {
-	return slices.DeleteFunc(slices.Clone(keys), func(k clientKey) bool { return !k.usable(alg, kid) })
+func filtered(keys []clientKey, fit func(clientKey) bool) []clientKey {
+	return slices.DeleteFunc(slices.Clone(keys), func(k clientKey) bool { return !fit(k) })
 }
 
 func (r *remoteKeys) fetch(ctx context.Context, set *remoteSet, uri string) {

@@ -13,6 +13,10 @@ import (
 	"github.com/keizer-auth/keizer/internal/outbound"
 )
 
+func verifying(alg, kid string) func(clientKey) bool {
+	return func(k clientKey) bool { return k.usable(alg, kid) }
+}
+
 // The clock is moved by moving what was noted of it: the fetches are real ones, which no pretended time waits for.
 func (r *remoteKeys) age(by time.Duration) {
 	r.mu.Lock()
@@ -45,7 +49,7 @@ func TestAFetchedKeyIsRememberedAndAnUnknownOneAskedForOnceAMinute(t *testing.T)
 	expect := func(deed, kid string, keys int, failure bool, fetches int64) {
 		t.Helper()
 		asked.Store(0)
-		found, err := r.find(t.Context(), name, ES256, kid)
+		found, err := r.find(t.Context(), name, verifying(ES256, kid))
 		if len(found) != keys || (err != nil) != failure || asked.Load() != fetches {
 			t.Errorf("%s: %d keys, %v, %d fetches", deed, len(found), err, asked.Load())
 		}
@@ -76,11 +80,11 @@ func TestAFetchedKeyIsRememberedAndAnUnknownOneAskedForOnceAMinute(t *testing.T)
 	name.uri += "/other"
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := r.find(gone, name, ES256, second.kid); err == nil {
+	if _, err := r.find(gone, name, verifying(ES256, second.kid)); err == nil {
 		t.Error("who hangs up gets no answer")
 	}
 	asked.Store(0)
-	if found, err := r.find(t.Context(), name, ES256, second.kid); err != nil || len(found) != 1 {
+	if found, err := r.find(t.Context(), name, verifying(ES256, second.kid)); err != nil || len(found) != 1 {
 		t.Errorf("the next one: %d keys, %v", len(found), err)
 	}
 }
