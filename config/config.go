@@ -21,6 +21,11 @@ type Config struct {
 	DataDir          string
 	NoMigrate        bool
 
+	TLS struct {
+		CertFile string
+		KeyFile  string
+	}
+
 	Database struct {
 		URL      secret.Text
 		Pooler   string
@@ -70,6 +75,9 @@ type Config struct {
 		CAFile   string
 	}
 
+	// TestMode opens what a suite of tests needs, and nothing else. It is never derived.
+	TestMode bool
+
 	Log struct {
 		Level  string
 		Format string
@@ -103,6 +111,9 @@ func Defaults() *Config {
 // is no switch that could be forgotten.
 func (c *Config) Development() bool { return c.Issuer == "" }
 
+// ServesTLS reports whether the process serves https by itself, instead of having a proxy do it.
+func (c *Config) ServesTLS() bool { return c.TLS.CertFile != "" || c.TLS.KeyFile != "" }
+
 // Base is what every address that Keizer gives out begins with, without a trailing slash: the issuer, or in development
 // http://localhost and the port of the listener. It is localhost and not 127.0.0.1 because passkeys refuse an IP address.
 func (c *Config) Base() string {
@@ -130,9 +141,17 @@ func (c *Config) DatabaseName() string {
 	return u.Host + u.Path // the query may hold a password as well
 }
 
+// privateNetworks are those in which suites of tests run: RFC 1918, and RFC 4193 for IPv6.
+var privateNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("fc00::/7"),
+}
+
+// OutboundLoopback reports whether programs on this machine may be asked for something.
+func (c *Config) OutboundLoopback() bool { return c.Development() || c.TestMode }
+
 // OutboundNetworks are the networks beyond the public internet that may be asked for something.
 func (c *Config) OutboundNetworks() ([]netip.Prefix, error) {
-	networks := make([]netip.Prefix, len(c.Outbound.Networks))
+	networks := make([]netip.Prefix, len(c.Outbound.Networks), len(c.Outbound.Networks)+len(privateNetworks))
 	for i, text := range c.Outbound.Networks {
 		network, err := netip.ParsePrefix(text)
 		if err != nil || network != network.Masked() || network.Addr().Is4In6() {
@@ -142,6 +161,9 @@ func (c *Config) OutboundNetworks() ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("%q is every network; name those that are meant", text)
 		}
 		networks[i] = network
+	}
+	if c.TestMode {
+		networks = append(networks, privateNetworks...)
 	}
 	return networks, nil
 }

@@ -230,6 +230,7 @@ func TestEachComplaintIsOneExactSentence(t *testing.T) {
 		{"duration", Sources{Environ: []string{"KEIZER_SESSION_IDLE_TIMEOUT=3600"}}, "session.idle_timeout (environment KEIZER_SESSION_IDLE_TIMEOUT): must be a duration such as 90s, 15m or 12h"},
 		{"number", Sources{Environ: []string{"KEIZER_PASSWORD_SLOTS=two"}}, "password.slots (environment KEIZER_PASSWORD_SLOTS): must be a whole number"},
 		{"switch", Sources{Environ: []string{"KEIZER_NO_MIGRATE=maybe"}}, "no_migrate (environment KEIZER_NO_MIGRATE): must be true or false"},
+		{"test mode", Sources{Environ: []string{"KEIZER_TEST_MODE=perhaps"}}, "test_mode (environment KEIZER_TEST_MODE): must be true or false"},
 		{"empty flag", Sources{Args: map[string]string{"issuer": ""}}, "--issuer: must not be empty"},
 		{"unknown flag", Sources{Args: map[string]string{"isuer": "x"}}, "--isuer: unknown flag"},
 	} {
@@ -359,6 +360,8 @@ func TestAnUnsafeOrImpossibleSettingIsRefused(t *testing.T) {
 		{"KEIZER_OUTBOUND_NETWORKS=::ffff:10.0.0.0/104", "is not a network"},
 		{"KEIZER_OUTBOUND_NETWORKS=0.0.0.0/0", "is every network"},
 		{"KEIZER_OUTBOUND_CA_FILE=no-such-file", "file no-such-file does not exist"},
+		{"KEIZER_TLS_CERT_FILE=tls.crt", "tls.key_file: goes with tls.cert_file: set both or neither"},
+		{"KEIZER_TLS_KEY_FILE=tls.key", "tls.cert_file: goes with tls.key_file: set both or neither"},
 		{"KEIZER_PASSWORD_SLOTS=-1", "must be from 0"},
 		{"KEIZER_PASSWORD_QUEUE=0", "must be from 1"},
 	} {
@@ -405,6 +408,22 @@ func TestMailTravelsInTheClearOnThisMachineOnly(t *testing.T) {
 	}
 }
 
+func TestTestModeIsNeverDerivedAndOpensWhatSuitesRunIn(t *testing.T) {
+	for want, s := range map[bool]Sources{false: production("KEIZER_TEST_REQUIRE=node"), true: production("KEIZER_TEST_MODE=true", "KEIZER_OUTBOUND_NETWORKS=100.64.0.0/10")} {
+		c, err := load(t, s)
+		if err != nil || c.Validate() != nil {
+			t.Fatal(err, c.Validate())
+		}
+		networks, err := c.OutboundNetworks()
+		if err != nil || c.TestMode != want || c.OutboundLoopback() != want || (len(networks) == 5) != want || !want && len(networks) != 0 {
+			t.Errorf("test mode %t: loopback %t, networks %v, %v", c.TestMode, c.OutboundLoopback(), networks, err)
+		}
+	}
+	if c := Defaults(); c.TestMode || !c.OutboundLoopback() {
+		t.Errorf("in development: test mode %t, loopback %t", c.TestMode, c.OutboundLoopback())
+	}
+}
+
 func TestDevelopmentServesThisMachineOnly(t *testing.T) {
 	for listen, ok := range map[string]bool{
 		"127.0.0.1:80": true, "[::1]:80": true, "localhost:80": true, "127.0.0.1:0": true, ":80": false, "0.0.0.0:80": false, "192.0.2.1:80": false, "[::]:80": false, "example.com:80": false,
@@ -416,6 +435,13 @@ func TestDevelopmentServesThisMachineOnly(t *testing.T) {
 		if err := c.Validate(); (err == nil) != ok {
 			t.Errorf("%s: %v", listen, err)
 		}
+	}
+	c, err := load(t, Sources{Environ: []string{"KEIZER_TLS_CERT_FILE=tls.crt", "KEIZER_TLS_KEY_FILE=tls.key"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "needs issuer") {
+		t.Errorf("with a certificate: %v", err)
 	}
 }
 

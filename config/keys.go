@@ -68,6 +68,17 @@ var keys = []Key{
 		field:   func(c *Config) any { return &c.Listen },
 	},
 	{
+		Name: "tls.cert_file", Flag: "tls-cert-file", Derived: "none: TLS ends in front of Keizer",
+		Meaning: "A file of the certificate (PEM) that Keizer serves https with by itself, and of those between it and its authority, in that order. " +
+			"A new one is taken up within seconds.",
+		field: func(c *Config) any { return &c.TLS.CertFile },
+	},
+	{
+		Name: "tls.key_file", Flag: "tls-key-file", Derived: "none",
+		Meaning: "The file of the private key (PEM) to that certificate.",
+		field:   func(c *Config) any { return &c.TLS.KeyFile },
+	},
+	{
 		Name: "root_organization", Flag: "root-organization", Derived: "default in development, none in production",
 		Meaning: "The slug of the one organization whose issuer is the base address itself; the others are at /o/{slug}. " +
 			"Commands act on it unless --org says otherwise.",
@@ -245,6 +256,12 @@ var keys = []Key{
 		Name: "outbound.ca_file", Derived: "the authorities that the machine trusts",
 		Meaning: "A file of certificates (PEM) of further authorities that may vouch for those servers.",
 		field:   func(c *Config) any { return &c.Outbound.CAFile },
+	},
+	{
+		Name: "test_mode", Default: "false",
+		Meaning: "For trying Keizer with a suite of tests, never for people: servers on this machine and in private networks may be asked, and " +
+			"clients registered there. Keizer says so at the start, and every hour.",
+		field: func(c *Config) any { return &c.TestMode },
 	},
 	{
 		Name: "log.level", Flag: "log-level", Default: "info",

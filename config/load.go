@@ -204,7 +204,7 @@ func environment(environ []string) (map[string]any, error) {
 	for _, name := range slices.Sorted(maps.Keys(vars)) { // NAME before NAME_FILE
 		read, ok := known[name]
 		switch {
-		case !strings.HasPrefix(name, envPrefix), strings.HasPrefix(name, testPrefix), slices.Contains(commandVariables, name), ofKubernetes(name, vars[name]):
+		case !strings.HasPrefix(name, envPrefix), strings.HasPrefix(name, testPrefix) && !ok, slices.Contains(commandVariables, name), ofKubernetes(name, vars[name]):
 		case ok:
 			complaints = append(complaints, read(vars[name]))
 		default:

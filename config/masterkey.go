@@ -20,7 +20,7 @@ func (c *Config) MasterKeyFile() string {
 	return filepath.Join(c.DataDir, "master.key")
 }
 
-// SecretFiles are the files that secrets were read from, or in development will be: nobody but their owner should see them.
+// SecretFiles are the files that secrets are read from, or in development will be: nobody but their owner should see them.
 func (c *Config) SecretFiles() []string {
 	files := append([]string(nil), c.secretFiles...)
 	for _, key := range keys {
@@ -29,8 +29,10 @@ func (c *Config) SecretFiles() []string {
 			break
 		}
 	}
-	if name := c.MasterKeyFile(); name != "" {
-		files = append(files, name)
+	for _, name := range []string{c.MasterKeyFile(), c.TLS.KeyFile} {
+		if name != "" {
+			files = append(files, name)
+		}
 	}
 	slices.Sort(files)
 	return slices.Compact(files)

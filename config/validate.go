@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 		v.production()
 	}
 	v.listener()
+	v.tls()
 	v.database()
 	v.masterKeys()
 	v.proxies()
@@ -109,6 +110,14 @@ func (v *validation) listener() {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	v.check("listen", err == nil, "its port must be a number from 0 to 65535")
+}
+
+// tls checks that the files go together; the server and the doctor look into them, so that no other command depends on what stands there.
+func (v *validation) tls() {
+	c := v.config
+	v.check("tls.cert_file", c.TLS.CertFile != "" || c.TLS.KeyFile == "", "goes with tls.key_file: set both or neither")
+	v.check("tls.key_file", c.TLS.KeyFile != "" || c.TLS.CertFile == "", "goes with tls.cert_file: set both or neither")
+	v.check("tls.cert_file", c.TLS.CertFile == "" || !c.Development(), "needs issuer: development serves http://localhost only")
 }
 
 func (v *validation) database() {

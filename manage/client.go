@@ -64,7 +64,7 @@ func (o *Operators) CreateClient(ctx context.Context, spec ClientSpec) (*storage
 // createClient makes a client under an identifier that does not come from whoever asks for it. A secret that is given is its own.
 func (o *Operators) createClient(ctx context.Context, clientID string, spec ClientSpec, given secret.Text) (*storage.Client, secret.Text, error) {
 	spec = spec.Complete()
-	if err := spec.validate(o.allowLoopback); err != nil {
+	if err := spec.validate(o.reach); err != nil {
 		return nil, "", err
 	}
 	client := &storage.Client{ClientID: clientID}
@@ -279,7 +279,7 @@ func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch Cli
 	var made secret.Text
 	client, err := o.changeClient(ctx, clientID, "client.updated", func(client *storage.Client) (map[string]any, error) {
 		spec := patch.to(SpecOf(client)).Complete()
-		if err := spec.validate(o.allowLoopback); err != nil {
+		if err := spec.validate(o.reach); err != nil {
 			return nil, err
 		}
 		spec.apply(client)

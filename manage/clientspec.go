@@ -214,15 +214,15 @@ func (s ClientSpec) Complete() ClientSpec {
 }
 
 // Validate says everything that is wrong with a complete spec; every complaint is an Invalid.
-func (s ClientSpec) Validate() error { return s.validate(false) }
+func (s ClientSpec) Validate() error { return s.validate(outbound.Options{}) }
 
-func (s ClientSpec) validate(allowLoopback bool) error {
+func (s ClientSpec) validate(reach outbound.Options) error {
 	var c complaints
 	c.check("client_name", profile.Name(s.Name))
 	s.checkGrants(&c)
-	s.checkRedirects(&c, allowLoopback)
+	s.checkRedirects(&c, reach)
 	s.checkScopes(&c)
-	s.checkKeys(&c, allowLoopback)
+	s.checkKeys(&c, reach)
 
 	oneOf(&c, "id_token_signed_response_alg", s.IDTokenAlg, keys.Algorithms())
 	oneOf(&c, "access_token_format", s.AccessTokenFormat, []string{FormatOpaque, FormatJWT})
@@ -233,7 +233,7 @@ func (s ClientSpec) validate(allowLoopback bool) error {
 			c.check(field, profile.Link(uri))
 		}
 	}
-	s.checkMetadata(&c, allowLoopback)
+	s.checkMetadata(&c, reach)
 	slices.SortStableFunc(c.found, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return c.err()
 }
@@ -310,7 +310,7 @@ func (s ClientSpec) checkResponses(c *complaints) {
 	}
 }
 
-func (s ClientSpec) checkRedirects(c *complaints, allowLoopback bool) {
+func (s ClientSpec) checkRedirects(c *complaints, reach outbound.Options) {
 	people := s.hasPeople()
 	switch {
 	case people && len(s.RedirectURIs) == 0:
@@ -322,7 +322,7 @@ func (s ClientSpec) checkRedirects(c *complaints, allowLoopback bool) {
 		c.add("post_logout_redirect_uris", "they are for the grant types authorization_code and implicit only")
 	}
 	each(c, "redirect_uris", s.RedirectURIs, maxURIs, redirect.ValidateRegistration)
-	if slices.Contains(s.GrantTypes, GrantImplicit) && s.Metadata["application_type"] != "native" && !allowLoopback {
+	if slices.Contains(s.GrantTypes, GrantImplicit) && s.Metadata["application_type"] != "native" && !reach.AllowLoopback {
 		// OpenID Connect Dynamic Client Registration 1.0 §2, application_type.
 		for _, uri := range s.RedirectURIs {
 			if !strings.HasPrefix(uri, "https://") || redirect.IsLoopback(uri) {
@@ -350,7 +350,7 @@ func (s ClientSpec) checkScopes(c *complaints) {
 	}
 }
 
-func (s ClientSpec) checkKeys(c *complaints, allowLoopback bool) {
+func (s ClientSpec) checkKeys(c *complaints, reach outbound.Options) {
 	switch has, at := len(s.JWKS) > 0, s.JWKSURI != ""; {
 	case has && at:
 		c.add("jwks", "give jwks or jwks_uri, not both")
@@ -365,13 +365,13 @@ func (s ClientSpec) checkKeys(c *complaints, allowLoopback bool) {
 		}
 	}
 	if s.JWKSURI != "" {
-		c.check("jwks_uri", outbound.CheckURL(s.JWKSURI, allowLoopback))
+		c.check("jwks_uri", reach.CheckURL(s.JWKSURI))
 	}
 }
 
 // checkMetadata goes through the registered members that have no field. Those that would promise what is not done are
 // refused, all others are kept.
-func (s ClientSpec) checkMetadata(c *complaints, allowLoopback bool) {
+func (s ClientSpec) checkMetadata(c *complaints, reach outbound.Options) {
 	for name, value := range s.Metadata {
 		member, language, localized := strings.Cut(name, "#")
 		switch {
@@ -388,12 +388,12 @@ func (s ClientSpec) checkMetadata(c *complaints, allowLoopback bool) {
 				c.check(name, profile.Link(text))
 			}
 		default:
-			s.checkMember(c, name, value, allowLoopback)
+			s.checkMember(c, name, value, reach)
 		}
 	}
 }
 
-func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoopback bool) {
+func (s ClientSpec) checkMember(c *complaints, name string, value any, reach outbound.Options) {
 	text, _ := value.(string)
 	switch name {
 	case "application_type":
@@ -418,9 +418,9 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoop
 			c.add(name, "it must be a whole number of seconds")
 		}
 	case "backchannel_logout_uri":
-		c.check(name, checkLogoutURI(text, allowLoopback))
+		c.check(name, checkLogoutURI(text, reach))
 	case "frontchannel_logout_uri":
-		c.check(name, checkLogoutURI(text, allowLoopback))
+		c.check(name, checkLogoutURI(text, reach))
 		if !slices.ContainsFunc(s.RedirectURIs, func(uri string) bool { return sameOrigin(uri, text) }) {
 			c.add(name, "it must be at the scheme, host and port of a redirect URI")
 		}
@@ -453,11 +453,11 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, allowLoop
 }
 
 // checkLogoutURI checks an address at which a client is told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2).
-func checkLogoutURI(uri string, allowLoopback bool) error {
+func checkLogoutURI(uri string, reach outbound.Options) error {
 	if strings.Contains(uri, "#") {
 		return errors.New("it must not have a fragment")
 	}
-	return outbound.CheckURL(uri, allowLoopback)
+	return reach.CheckURL(uri)
 }
 
 // sameOrigin reports whether two addresses have scheme, host and port in common (OpenID Connect Front-Channel Logout 1.0 §2).

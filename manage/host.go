@@ -290,7 +290,7 @@ func (o *Operators) SetIssuerHost(ctx context.Context, to IssuerChange) (org *st
 			return nil, during("set issuer host", storage.ErrNotFound)
 		}
 	}
-	if o.allowLoopback && to.Host != "" {
+	if o.development && to.Host != "" {
 		return nil, &Invalid{Field: "host", Message: "development serves http://localhost only, and a host is served by https"}
 	}
 	err = o.changeHosts(ctx, in.Slug, func(ctx context.Context, row *storage.Organization, now time.Time) (bool, error) {

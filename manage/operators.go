@@ -28,10 +28,10 @@ type Operators struct {
 	// composer writes the mail that some deeds tell of; nil where no deed does.
 	composer *mail.Composer
 
-	// allowLoopback lets clients have addresses of this machine fetched.
-	allowLoopback bool
+	// development says that there is nothing but http://localhost.
+	development bool
 
-	// reach says which addresses of providers may be asked, and upstream is what asks them.
+	// reach says which addresses may be asked, of providers and of clients, and upstream is what asks providers.
 	reach    outbound.Options
 	upstream *upstream.Upstream
 
@@ -52,7 +52,8 @@ func New(db *storage.DB, hasher *password.Hasher, log *slog.Logger) *Operators {
 // served by a program under development.
 func (o *Operators) InDevelopment() *Operators {
 	local := *o
-	local.allowLoopback = true
+	local.development = true
+	local.reach.AllowLoopback = true
 	return &local
 }
 

@@ -686,7 +686,7 @@ func (p *planner) planClient(w wantedClient, row *storage.Client) error {
 	}
 	p.put(s, before, after)
 	if row == nil || len(memberChanges(before, after)) > 0 {
-		c.found = append(c.found, desired.validate(p.o.allowLoopback))
+		c.found = append(c.found, desired.validate(p.o.reach))
 	}
 	p.judge(s, c.err())
 	return nil

@@ -18,7 +18,8 @@ import (
 	"github.com/keizer-auth/keizer/storage"
 )
 
-// Federating returns operators who set up providers that people sign in at: of those that reach lets be asked, by way of there.
+// Federating returns operators who set up providers that people sign in at, by way of there, and clients: of those that reach lets be
+// asked for something.
 func (o *Operators) Federating(reach outbound.Options, there *upstream.Upstream) *Operators {
 	federating := *o
 	federating.reach, federating.upstream = reach, there

@@ -94,7 +94,8 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	return nil
 }
 
-// outboundOf is what the configuration lets be asked of other servers. In development that includes programs on this machine.
+// outboundOf is what the configuration lets be asked of other servers. In development, and in test mode, that includes programs on this
+// machine.
 func outboundOf(cfg *config.Config) (outbound.Options, error) {
 	networks, err := cfg.OutboundNetworks()
 	if err != nil {
@@ -104,7 +105,7 @@ func outboundOf(cfg *config.Config) (outbound.Options, error) {
 	if err != nil {
 		return outbound.Options{}, fmt.Errorf("outbound.ca_file: %w", err)
 	}
-	return outbound.Options{AllowLoopback: cfg.Development(), Networks: networks, RootCAs: authorities}, nil
+	return outbound.Options{AllowLoopback: cfg.OutboundLoopback(), Networks: networks, RootCAs: authorities}, nil
 }
 
 // limitsOf is what the configuration lets organizations decide at the most.

@@ -22,6 +22,8 @@ const (
 	eraseEvery = time.Minute
 	// announceEvery is how often the log says which issuers are to change, and have.
 	announceEvery = time.Hour
+	// warnEvery is how often the log says again what an operator should not forget.
+	warnEvery = time.Hour
 	// checkpointEvery is how often it is looked whether the chain of an audit has grown by so many events that a checkpoint is due, or is
 	// that old.
 	checkpointEvery  = 15 * time.Second
@@ -38,6 +40,7 @@ func (s *Server) jobs(ctx context.Context) {
 	running.Go(func() { s.every(ctx, eraseEvery, "erase deleted organizations", s.erase) })
 	running.Go(func() { s.every(ctx, announceEvery, "announce issuers", s.announce) })
 	running.Go(func() { s.every(ctx, checkpointEvery, "audit checkpoints", s.checkpointAudits) })
+	running.Go(func() { s.every(ctx, warnEvery, "warnings", s.warn) })
 	running.Go(func() { s.recover(ctx) })
 	running.Go(func() { s.logouts(ctx) })
 	if s.delivery != nil {
@@ -112,6 +115,15 @@ func (s *Server) checkpointAudits(ctx context.Context) error {
 		s.house.Log.InfoContext(ctx, "audit checkpoint", "org", c.Slug, "org_id", c.OrgID, "checkpoint", c.String())
 	}
 	return err
+}
+
+// warn repeats what was said at the start, and is still so: that this is test mode, and that the certificate runs out.
+func (s *Server) warn(ctx context.Context) error {
+	if s.house.Cfg.TestMode {
+		s.warnOfTestMode(ctx)
+	}
+	s.warnOfCertificate(ctx)
+	return nil
 }
 
 // erase takes away what is left of organizations that were deleted.

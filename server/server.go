@@ -17,6 +17,7 @@ import (
 
 	"github.com/keizer-auth/keizer/admin"
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/certificate"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/login"
 	"github.com/keizer-auth/keizer/login/account"
@@ -50,6 +51,9 @@ type Server struct {
 	playground *playground.Playground // development only
 	delivery   *delivery              // nil in production without a mail server: mail waits
 	handler    http.Handler
+
+	// certificate is what https is served with; nil where TLS ends in front of the process.
+	certificate *certificate.Keeper
 
 	// hosted are the routes that there are at the host of an organization.
 	hosted map[string]bool
@@ -113,6 +117,13 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Run serves until ctx ends, and then drains: readiness fails at once, the listener closes after the drain delay, and
 // requests under way are finished. It returns nil when everything ended in order.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Writer) error {
+	var served *certificate.Keeper
+	if cfg.ServesTLS() {
+		var err error
+		if served, err = certificate.Open(cfg.TLS.CertFile, cfg.TLS.KeyFile, log); err != nil {
+			return fmt.Errorf("serve https: %w", err)
+		}
+	}
 	listeners, err := listen(cfg)
 	if err != nil {
 		return err
@@ -132,6 +143,7 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger, stdout io.Wr
 	if err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
+	s.certificate = served
 	if err := s.greet(ctx, stdout); err != nil {
 		return errors.Join(err, closeAll(listeners))
 	}
@@ -155,9 +167,14 @@ func (s *Server) serve(ctx context.Context, listeners []net.Listener) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.house.Log.Handler(), slog.LevelDebug),
 	}
+	serve := httpServer.Serve
+	if s.certificate != nil {
+		httpServer.TLSConfig = s.certificate.Config()
+		serve = func(l net.Listener) error { return httpServer.ServeTLS(l, "", "") }
+	}
 	failed := make(chan error, len(listeners))
 	for _, listener := range listeners {
-		go func() { failed <- httpServer.Serve(netutil.LimitListener(listener, maxConnections)) }()
+		go func() { failed <- serve(netutil.LimitListener(listener, maxConnections)) }()
 	}
 	select {
 	case err := <-failed:

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keizer-auth/keizer/config"
+	"github.com/keizer-auth/keizer/internal/certificate"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/tenant"
@@ -49,6 +52,7 @@ type checkup struct {
 	p        *program
 	cfg      *config.Config
 	findings []finding
+	leaf     *x509.Certificate // what https is served with, nil where that is none of Keizer's business
 }
 
 func (c *checkup) found(check, status, format string, args ...any) {
@@ -64,7 +68,9 @@ func (p *program) doctor() *cobra.Command {
 			c := &checkup{p: p}
 			c.configuration(cmd)
 			if c.cfg != nil {
+				c.testMode()
 				c.files()
+				c.certificate()
 				c.folders()
 				c.mail(cmd.Context())
 				c.database(cmd.Context())
@@ -84,7 +90,7 @@ func (p *program) doctor() *cobra.Command {
 			return nil
 		},
 	}
-	configFlags(cmd.Flags(), "listen", "issuer", "root-organization", "no-migrate", "log-level", "log-format")
+	configFlags(cmd.Flags(), "listen", "issuer", "tls-cert-file", "tls-key-file", "root-organization", "no-migrate", "log-level", "log-format")
 	return cmd
 }
 
@@ -106,6 +112,49 @@ func (c *checkup) configuration(cmd *cobra.Command) {
 		from = "file " + cfg.File()
 	}
 	c.found("configuration", fine, "%s, %s", mode, from)
+}
+
+// testMode says that it is on, which is no fault and no state to leave an installation in.
+func (c *checkup) testMode() {
+	if c.cfg.TestMode {
+		c.found("test mode", doubt, "it is on (test_mode): servers on this machine and in private networks may be asked; turn it off where people sign in")
+	}
+}
+
+// certificate checks what https is served with, where Keizer does that by itself.
+func (c *checkup) certificate() {
+	if !c.cfg.ServesTLS() {
+		return
+	}
+	pair, err := certificate.Load(c.cfg.TLS.CertFile, c.cfg.TLS.KeyFile)
+	if err != nil {
+		c.found("certificate", ill, "%v", err)
+		return
+	}
+	c.leaf = pair.Leaf
+	issuer, err := url.Parse(c.cfg.Base())
+	if err == nil {
+		err = pair.Leaf.VerifyHostname(issuer.Hostname())
+	}
+	switch expires := pair.Leaf.NotAfter.UTC().Format(time.RFC3339); {
+	case err != nil:
+		c.found("certificate", doubt, "it is not for the host of the issuer: %v", err)
+	case certificate.Due(pair.Leaf, time.Now()):
+		c.found("certificate", doubt, "it expires at %s; put a new one in its place", expires)
+	default:
+		c.found("certificate", fine, "it is for %s until %s", issuer.Hostname(), expires)
+	}
+}
+
+// hosts checks that the certificate is also for the hosts that organizations have made their issuers.
+func (c *checkup) hosts(org *storage.Organization) {
+	host := org.IssuerHostAt(time.Now())
+	if c.leaf == nil || host == "" {
+		return
+	}
+	if err := c.leaf.VerifyHostname(host); err != nil {
+		c.found("certificate", doubt, "it is not for the host of organization %s: %v", org.Slug, err)
+	}
 }
 
 // files checks that nobody else on the machine can read what is secret.
@@ -390,6 +439,7 @@ func (c *checkup) keys(ctx context.Context, db *storage.DB) {
 		}
 		for _, org := range orgs {
 			after = org.Slug
+			c.hosts(&org)
 			if c.keysOf(tenant.With(ctx, &tenant.Org{ID: org.ID, Slug: org.Slug, Name: org.Name}), db, org.Slug) {
 				healthy++
 			}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"maps"
 	"os"
@@ -8,8 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keizer-auth/keizer/internal/seal"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // findings runs the doctor and returns the worst status of every check.
@@ -75,6 +78,45 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		s := newStation(t, "KEIZER_ISUER=x")
 		if got := s.findings(exitFailed); got["configuration"] != ill || len(got) != 1 {
 			t.Errorf("found %v", got)
+		}
+	})
+	t.Run("certificate and test mode", func(t *testing.T) {
+		s := production(t)
+		s.environ = append(s.environ, "KEIZER_TLS_CERT_FILE=tls.crt", "KEIZER_TLS_KEY_FILE=tls.key", "KEIZER_TEST_MODE=true")
+		if got := s.findings(exitFailed); got["certificate"] != ill || got["test mode"] != doubt {
+			t.Errorf("without the files found %v", got)
+		}
+		s.do("org", "create", "acme")
+		for _, c := range []struct {
+			left  time.Duration
+			hosts []string
+			want  string
+			code  int
+		}{
+			{30 * 24 * time.Hour, []string{"id.example.com", "login.acme.example"}, fine, 0},
+			{30 * 24 * time.Hour, []string{"*.example.com"}, fine, 0},
+			{4 * time.Hour, []string{"id.example.com"}, doubt, 0},
+			{30 * 24 * time.Hour, []string{"login.acme.example"}, doubt, 0},
+			{-time.Hour, []string{"id.example.com"}, ill, exitFailed},
+		} {
+			certified(t, time.Now().Add(c.left), c.hosts...)
+			if got := s.findings(c.code); got["certificate"] != c.want {
+				t.Errorf("with one for %v for %s found %v", c.hosts, c.left, got)
+			}
+		}
+		host, other := "login.acme.example", "login.other.example"
+		c := checkup{leaf: &x509.Certificate{DNSNames: []string{host}}}
+		for _, at := range []*string{nil, &host, &other} {
+			c.hosts(&storage.Organization{Slug: "acme", IssuerHost: at})
+		}
+		if len(c.findings) != 1 || c.findings[0].Status != doubt || !strings.Contains(c.findings[0].Detail, other) {
+			t.Errorf("of the hosts of organizations found %v", c.findings)
+		}
+		if err := os.Chmod("tls.key", 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.findings(exitFailed); got["permissions"] != doubt {
+			t.Errorf("of a key that others can read found %v", got)
 		}
 	})
 	t.Run("database away", func(t *testing.T) {

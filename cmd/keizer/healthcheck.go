@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ func (p *program) healthcheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "healthcheck", Short: "Ask the running server whether it is ready", Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			host := ""
+			host, own := "", false
 			if !cmd.Flags().Changed("url") {
 				cfg, err := p.load(cmd)
 				if err != nil {
@@ -32,17 +33,18 @@ func (p *program) healthcheck() *cobra.Command {
 				if address, host, err = readyAddress(cfg); err != nil {
 					return failed(err)
 				}
+				own = true
 			} else if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 				return usage("--url: must be an http or https address")
 			}
-			if err := askReady(cmd.Context(), address, host); err != nil {
+			if err := askReady(cmd.Context(), address, host, own); err != nil {
 				return failed(fmt.Errorf("not ready: %w", err))
 			}
 			return p.show(map[string]any{"ready": true, "url": address}, field{"ready", address})
 		},
 	}
 	cmd.Flags().StringVar(&address, "url", "", "address to ask (default: /readyz of the configured listener)")
-	configFlags(cmd.Flags(), "listen", "issuer")
+	configFlags(cmd.Flags(), "listen", "issuer", "tls-cert-file", "tls-key-file")
 	return cmd
 }
 
@@ -63,10 +65,16 @@ func readyAddress(cfg *config.Config) (address, host string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("issuer: %w", err)
 	}
-	return "http://" + net.JoinHostPort(listenHost, port) + "/readyz", base.Host, nil
+	scheme := "http://"
+	if cfg.ServesTLS() {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(listenHost, port) + "/readyz", base.Host, nil
 }
 
-func askReady(ctx context.Context, address, host string) error {
+// askReady asks an address whether it is ready. Of this machine's own listener the certificate is not looked at: it is the issuer's, not
+// that of an address, no secret is told, and who else serves there has taken the listener's place.
+func askReady(ctx context.Context, address, host string, own bool) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
@@ -77,7 +85,10 @@ func askReady(ctx context.Context, address, host string) error {
 		request.Host = host
 	}
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true}, // and no proxy of the environment
+		Transport: &http.Transport{ // and no proxy of the environment
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: own}, //nolint:gosec // see above
+		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	response, err := client.Do(request)

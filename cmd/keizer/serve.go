@@ -25,6 +25,6 @@ func (p *program) serve() *cobra.Command {
 			return nil
 		},
 	}
-	configFlags(cmd.Flags(), "listen", "issuer", "root-organization", "no-migrate", "log-level", "log-format")
+	configFlags(cmd.Flags(), "listen", "issuer", "tls-cert-file", "tls-key-file", "root-organization", "no-migrate", "log-level", "log-format")
 	return cmd
 }

@@ -4,8 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -106,6 +113,98 @@ func TestCommandsWorkWhileTheServerRuns(t *testing.T) {
 		}
 		s.refused(exitFailed, "not ready: ", "healthcheck", "--listen", "127.0.0.1:"+port)
 	})
+}
+
+// certified writes a certificate for hosts and the key to it into the current folder, and returns whom to believe it from.
+func certified(t *testing.T, notAfter time.Time, hosts ...string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: hosts, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: notAfter, IsCA: true, BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})
+	write(t, "tls.crt", string(shown))
+	write(t, "tls.key", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(shown)
+	return pool
+}
+
+func TestItServesHTTPSByItselfInTestModeAloud(t *testing.T) {
+	s := production(t)
+	s.environ = append(s.environ, "KEIZER_TLS_CERT_FILE=tls.crt", "KEIZER_TLS_KEY_FILE=tls.key", "KEIZER_ROOT_ORGANIZATION=acme",
+		"KEIZER_TEST_MODE=true", "KEIZER_SHUTDOWN_DELAY=0s")
+	s.refused(exitFailed, "serve https: file tls.crt does not exist", "serve", "--listen", "127.0.0.1:0")
+	believed := certified(t, time.Now().Add(time.Hour*24*30), "id.example.com")
+	s.do("org", "create", "acme")
+
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := free.Addr().String()
+	free.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	out, errs, code := &syncBuffer{}, &syncBuffer{}, make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"serve", "--listen", listen}, strings.NewReader(""), out, errs, s.environ)
+	}()
+	ended := sync.OnceValue(func() int {
+		cancel()
+		return <-code
+	})
+	t.Cleanup(func() { ended() })
+	for deadline := time.Now().Add(20 * time.Second); s.keizer("", "healthcheck", "--listen", listen).code != 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("it does not become ready: %s", errs)
+		}
+	}
+
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: believed, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", listen)
+		},
+	}}
+	ask := func(address string) *http.Response {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response
+	}
+	if r := ask("https://id.example.com/login"); r.StatusCode != http.StatusOK || r.ProtoMajor != 2 || r.TLS.Version != tls.VersionTLS13 ||
+		r.Header.Get("Strict-Transport-Security") == "" || !strings.HasPrefix(r.Header.Get("Set-Cookie"), "__Host-") {
+		t.Errorf("the page to sign in at: %s %s, %v", r.Proto, r.Status, r.Header)
+	}
+	if r := ask("http://" + listen + "/readyz"); r.StatusCode != http.StatusBadRequest {
+		t.Errorf("without TLS it is answered %s", r.Status)
+	}
+	if !strings.Contains(out.String(), "TEST MODE") || strings.Count(errs.String(), "test mode: ") != 1 {
+		t.Errorf("it starts in test mode saying %s%s", out, errs)
+	}
+	s.do("client", "create", "--name", "suite", "--jwks-uri", "https://nginx:8443/jwks", "--auth-method", "private_key_jwt",
+		"--redirect-uri", "https://localhost:8443/test/a/keizer/callback", "--grant-type", "implicit", "--response-type", "id_token")
+	if code := ended(); code != 0 {
+		t.Errorf("it ended with exit code %d: %s", code, errs)
+	}
 }
 
 func get(t *testing.T, address string, into any) {
