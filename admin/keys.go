@@ -93,7 +93,7 @@ func (a *API) mountKeys() {
 	type rotateIn struct {
 		InOrg
 		Body struct {
-			Alg string `json:"alg" enum:"RS256,ES256,EdDSA" doc:"What the key signs by."`
+			Alg string `json:"alg" enum:"RS256,PS256,ES256,EdDSA" doc:"What the key signs by."`
 			Now bool   `json:"now,omitempty" doc:"Whether the new key signs at once, though not everybody who verifies knows it yet."`
 		} `nameHint:"KeyRotation"`
 	}

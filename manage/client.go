@@ -83,6 +83,9 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		if err := o.db.CreateClient(ctx, &row); err != nil {
 			return err
 		}
+		if err := o.ensureKeys(ctx, client); err != nil {
+			return err
+		}
 		if err := o.audit(ctx, "client.created", clientID, map[string]any{"before": nil, "after": clientState(client)}); err != nil {
 			return err
 		}
@@ -333,6 +336,9 @@ func (o *Operators) changeClient(
 				return err
 			}
 			if err := o.db.UpdateClient(ctx, client); err != nil {
+				return err
+			}
+			if err := o.ensureKeys(ctx, client); err != nil {
 				return err
 			}
 			return o.audit(ctx, action, clientID, details)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // RotateKey replaces the key that the organization signs with by alg: at once if now, else after it has been published for
@@ -27,6 +28,26 @@ func (o *Operators) RotateKey(ctx context.Context, alg string, now bool, longest
 	}
 	return kid, nil
 }
+
+// ensureKeys sees to it, in a transaction, that the organization can sign whatever a client is registered for.
+func (o *Operators) ensureKeys(ctx context.Context, client *storage.Client) error {
+	for _, alg := range signedBy(client) {
+		made, err := keys.Ensure(ctx, o.db, alg)
+		if err != nil {
+			return err
+		}
+		if made == "" {
+			continue
+		}
+		if err := o.audit(ctx, "key.rotated", made, map[string]any{"alg": alg, "now": true, "client": client.ClientID}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signedBy are the algorithms that what a client is given may be signed by.
+func signedBy(client *storage.Client) []string { return []string{client.IDTokenAlg} }
 
 // RevokeKey ends a key of the organization at once, and all that it signed.
 func (o *Operators) RevokeKey(ctx context.Context, kid string) error {

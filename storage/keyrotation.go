@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,15 +38,22 @@ func (db *DB) RetireSigningKey(ctx context.Context, id uuid.UUID, retiresAt, exp
 }
 
 // OrganizationsWithoutKeys returns organizations that lack, for one of the algorithms, a key that was activated after a time and goes on
-// signing, in the order of their slugs, those after the given one. Those that are suspended, or deleted, need none.
-func (db *DB) OrganizationsWithoutKeys(ctx context.Context, algs []string, activatedAfter time.Time, after string, limit int) ([]Organization, error) {
+// signing, in the order of their slugs, those after the given one. Of the algorithms that are not common to all, they lack one only if
+// they have had one. Those that are suspended, or deleted, need none.
+func (db *DB) OrganizationsWithoutKeys(
+	ctx context.Context, algs, common []string, activatedAfter time.Time, after string, limit int,
+) ([]Organization, error) {
 	var orgs []Organization
 	err := db.everywhere(ctx, reading, "list organizations without keys", func(q *query) error {
-		lacking, args := make([]string, len(algs)), make([]any, 0, 2*len(algs))
+		lacking, args := make([]string, len(algs)), make([]any, 0, 3*len(algs))
 		for i, alg := range algs {
 			lacking[i] = `NOT EXISTS (SELECT 1 FROM signing_keys k WHERE k.org_id = organizations.id AND k.alg = ? AND k.activates_at > ?
 				AND k.retires_at IS NULL AND k.revoked_at IS NULL)`
 			args = append(args, alg, instant(activatedAfter))
+			if !slices.Contains(common, alg) {
+				lacking[i] = `(` + lacking[i] + ` AND EXISTS (SELECT 1 FROM signing_keys k WHERE k.org_id = organizations.id AND k.alg = ? AND k.revoked_at IS NULL))`
+				args = append(args, alg)
+			}
 		}
 		return q.of(&Organization{}).Where("slug > ? AND deleted_at IS NULL AND suspended_at IS NULL", after).
 			Where("("+strings.Join(lacking, " OR ")+")", args...).Order("slug").Limit(limited(limit)).Find(&orgs).Error

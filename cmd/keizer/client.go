@@ -122,7 +122,7 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.authMethod, "auth-method", "", "client_secret_basic, client_secret_post, private_key_jwt or none")
 	flags.StringVar(&f.jwks, "jwks", "", "file with its public keys, as a JWK Set; - is standard input")
 	flags.StringVar(&f.jwksURI, "jwks-uri", "", "address of its public keys")
-	flags.StringVar(&f.idTokenAlg, "id-token-alg", "", "RS256, ES256 or EdDSA")
+	flags.StringVar(&f.idTokenAlg, "id-token-alg", "", "RS256, PS256, ES256 or EdDSA")
 	flags.StringVar(&f.accessTokenFormat, "access-token-format", "", "opaque or jwt")
 	flags.BoolVar(&f.pkceOptional, "pkce-optional", false, "give codes without PKCE, too: for applications that authenticate and know no better")
 	flags.BoolVar(&f.skipConsent, "skip-consent", false, "do not ask people for consent: for applications of one's own")

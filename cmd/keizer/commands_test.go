@@ -311,7 +311,7 @@ func TestKeysAreListedAndRotated(t *testing.T) {
 		if got := s.array("key", "list"); len(got) < 6 {
 			t.Errorf("keys of before are not published any more: %v", got)
 		}
-		s.refused(exitUsage, `--alg: "HS256" is not one of RS256, ES256, EdDSA`, "key", "rotate", "--alg", "HS256")
+		s.refused(exitUsage, `--alg: "HS256" is not one of RS256, PS256, ES256, EdDSA`, "key", "rotate", "--alg", "HS256")
 		if out := s.do("key", "list", "-o", "json"); strings.Contains(out, `"d"`) {
 			t.Errorf("a private key is shown: %s", out)
 		}

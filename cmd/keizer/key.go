@@ -76,11 +76,15 @@ func (p *program) keyRotate() *cobra.Command {
 					return usage("--alg: %q is not one of %s", alg, strings.Join(keys.Algorithms(), ", "))
 				}
 			}
-			if len(algs) == 0 {
-				algs = keys.Algorithms()
-			}
 			if p.there() {
 				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					if len(algs) == 0 {
+						all, err := r.keys(ctx)
+						if err != nil {
+							return err
+						}
+						algs = algorithmsOf(all)
+					}
 					var made []string
 					for _, alg := range algs {
 						var key signingKey
@@ -93,6 +97,13 @@ func (p *program) keyRotate() *cobra.Command {
 				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, _ *tenant.Org) error {
+				if len(algs) == 0 {
+					all, err := keysOf(ctx, house)
+					if err != nil {
+						return err
+					}
+					algs = algorithmsOf(all)
+				}
 				var made []string
 				for _, alg := range algs {
 					kid, err := house.Operators.RotateKey(ctx, alg, now, house.Cfg.LongestToken())
@@ -105,7 +116,7 @@ func (p *program) keyRotate() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringArrayVar(&algs, "alg", nil, "RS256, ES256 or EdDSA; may be repeated (default: all)")
+	cmd.Flags().StringArrayVar(&algs, "alg", nil, "RS256, PS256, ES256 or EdDSA; may be repeated (default: all that there are keys for)")
 	cmd.Flags().BoolVar(&now, "now", false, "sign with the new key at once, though not everybody may know it yet")
 	return cmd
 }
@@ -146,23 +157,42 @@ func (p *program) showRetired(org *tenant.Org, kid string, err error) error {
 
 // listKeys lists the organization's keys, or those of them that are named.
 func (p *program) listKeys(ctx context.Context, house *server.House, kids []string) error {
-	rows, err := house.DB.SigningKeys(ctx)
+	all, err := keysOf(ctx, house)
 	if err != nil {
-		return fmt.Errorf("list keys: %w", err)
+		return err
 	}
-	shown := make([]signingKey, len(rows))
-	for i, row := range rows {
-		shown[i] = signingKeyOf(row, time.Now())
-	}
-	return p.showKeys(shown, kids)
+	return p.showKeys(all, kids)
 }
 
 func (r *remote) listKeys(ctx context.Context, kids []string) error {
-	all, err := unpaged[signingKey](ctx, r, nil, r.in("keys")...)
+	all, err := r.keys(ctx)
 	if err != nil {
 		return err
 	}
 	return r.p.showKeys(all, kids)
+}
+
+func keysOf(ctx context.Context, house *server.House) ([]signingKey, error) {
+	rows, err := house.DB.SigningKeys(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	all := make([]signingKey, len(rows))
+	for i, row := range rows {
+		all[i] = signingKeyOf(row, time.Now())
+	}
+	return all, nil
+}
+
+func (r *remote) keys(ctx context.Context) ([]signingKey, error) {
+	return unpaged[signingKey](ctx, r, nil, r.in("keys")...)
+}
+
+// algorithmsOf are those that an organization with these keys signs with: the common ones, and whatever else it has a key for.
+func algorithmsOf(all []signingKey) []string {
+	return slices.DeleteFunc(keys.Algorithms(), func(alg string) bool {
+		return !slices.Contains(keys.CommonAlgorithms(), alg) && !slices.ContainsFunc(all, func(k signingKey) bool { return k.Alg == alg })
+	})
 }
 
 // showKeys lists keys, or those of them that are named.

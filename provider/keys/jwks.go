@@ -16,9 +16,6 @@ import (
 	"github.com/keizer-auth/keizer/internal/strictjson"
 )
 
-// PS256 is accepted from clients, besides what is signed with here.
-const PS256 = "PS256"
-
 const (
 	maxJWKS       = 64 << 10 // bytes
 	maxClientKeys = 32

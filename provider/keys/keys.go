@@ -76,6 +76,13 @@ func (k *Keys) Sign(ctx context.Context, alg, typ string, claims any) (string, e
 		return "", err
 	}
 	key := r.active(alg, time.Now())
+	if key == nil && contains(Algorithms(), alg) {
+		// It may have been made a moment ago, for the client that this is for.
+		if r, err = k.ringWithin(ctx, 0, 0); err != nil {
+			return "", err
+		}
+		key = r.active(alg, time.Now())
+	}
 	if key == nil {
 		return "", fmt.Errorf("%w for %q", ErrNoKey, alg)
 	}
@@ -104,7 +111,8 @@ func (k *Keys) JWKS(ctx context.Context) (body []byte, etag string, err error) {
 	return set.jwks, set.etag, nil
 }
 
-// Algs returns the algorithms that the organization has an active key for.
+// Algs returns the algorithms that clients of the organization can be signed for: those that it has an active key for, and those whose key is
+// made for the first of them.
 func (k *Keys) Algs(ctx context.Context) ([]string, error) {
 	r, err := k.ring(ctx)
 	if err != nil {
@@ -113,7 +121,7 @@ func (k *Keys) Algs(ctx context.Context) ([]string, error) {
 	var algs []string
 	now := time.Now()
 	for _, alg := range Algorithms() {
-		if r.active(alg, now) != nil {
+		if r.active(alg, now) != nil || !contains(CommonAlgorithms(), alg) {
 			algs = append(algs, alg)
 		}
 	}
@@ -201,13 +209,18 @@ func contains(texts []string, text string) bool {
 // ring returns the organization's keys: those at hand if they are fresh, else those that the database holds now. However many
 // ask at once, one of them asks the database.
 func (k *Keys) ring(ctx context.Context) (*ring, error) {
+	return k.ringWithin(ctx, k.cacheFor, staleFor)
+}
+
+// ringWithin is ring, with an age that keys at hand may have, and how much more than that while somebody asks already.
+func (k *Keys) ringWithin(ctx context.Context, age, stale time.Duration) (*ring, error) {
 	org, err := tenant.From(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s := k.slot(org.ID)
 	for attempt := 0; ; attempt++ {
-		r, wait, start := s.look(k.cacheFor)
+		r, wait, start := s.look(age, stale)
 		switch {
 		case r != nil:
 			return r, nil
@@ -259,11 +272,11 @@ func (k *Keys) evict(now time.Time) {
 }
 
 // look returns a ring that may be used, or the question that is under way, or one that the caller is to ask.
-func (s *slot) look(cacheFor time.Duration) (r *ring, l *loading, start bool) {
+func (s *slot) look(fresh, stale time.Duration) (r *ring, l *loading, start bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	age := time.Since(s.asked)
-	if s.ring != nil && (age < cacheFor || (s.loading != nil && age < cacheFor+staleFor)) {
+	if s.ring != nil && (age < fresh || (s.loading != nil && age < fresh+stale)) {
 		return s.ring, nil, false
 	}
 	if s.loading != nil {

@@ -52,7 +52,7 @@ func published(t testing.TB, ctx context.Context, k *keys.Keys) map[string]jose.
 
 func kidOf(t testing.TB, token string) string {
 	t.Helper()
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,24 @@ func TestAnOrganizationSignsByEveryAlgorithmAndPublishesWhatVerifies(t *testing.
 		ctx := organization(t, db, "acme")
 		must(t, keys.Create(ctx, db))
 		k := keys.New(db, keys.Options{})
+		if set := published(t, ctx, k); len(set) != len(keys.CommonAlgorithms()) {
+			t.Fatalf("%d keys", len(set))
+		}
+		if token, err := k.Sign(ctx, keys.PS256, "JWT", claimsFor(t, ctx)); !errors.Is(err, keys.ErrNoKey) {
+			t.Errorf("signed by %s: %v", token, err)
+		}
+		// The key for another algorithm is made for whoever needs it first, and signs at once.
+		if due, err := keys.DueForRotation(ctx, db); err != nil || due != nil {
+			t.Errorf("%v are due, %v", due, err)
+		}
+		for i, alg := range append([]string{keys.PS256}, keys.Algorithms()...) {
+			if made, err := keys.Ensure(ctx, db, alg); err != nil || (made != "") != (i == 0) {
+				t.Errorf("%s: %q, %v", alg, made, err)
+			}
+		}
+		sign(t, ctx, k, keys.PS256)
 		set := published(t, ctx, k)
-		if len(set) != 3 {
+		if len(set) != len(keys.Algorithms()) {
 			t.Fatalf("%d keys", len(set))
 		}
 		algs, err := k.Algs(ctx)
@@ -121,7 +137,7 @@ func TestAnOrganizationSignsByEveryAlgorithmAndPublishesWhatVerifies(t *testing.
 				t.Errorf("%s: %v", alg, err)
 			}
 		}
-		for _, alg := range []string{"HS256", "none", "", "PS256"} {
+		for _, alg := range []string{"HS256", "none", "", "PS384"} {
 			if token, err := k.Sign(ctx, alg, "JWT", claimsFor(t, ctx)); !errors.Is(err, keys.ErrNoKey) {
 				t.Errorf("signed by %q: %s, %v", alg, token, err)
 			}
@@ -136,7 +152,7 @@ func TestAnotherOrganizationsTokenIsNobodys(t *testing.T) {
 		must(t, keys.Create(one, db))
 		must(t, keys.Create(two, db))
 		k := keys.New(db, keys.Options{})
-		for _, alg := range keys.Algorithms() {
+		for _, alg := range keys.CommonAlgorithms() {
 			if _, err := k.Verify(two, sign(t, one, k, alg), keys.Algorithms(), "JWT"); !errors.Is(err, keys.ErrToken) {
 				t.Errorf("%s: %v", alg, err)
 			}
@@ -216,7 +232,7 @@ func TestARotationAtOnceSignsAtOnceAndOldTokensStillVerify(t *testing.T) {
 		ctx := organization(t, db, "acme")
 		must(t, keys.Create(ctx, db))
 		k := keys.New(db, keys.Options{CacheFor: time.Nanosecond})
-		for _, alg := range keys.Algorithms() {
+		for _, alg := range keys.CommonAlgorithms() {
 			hint := sign(t, ctx, k, alg)
 			next, err := keys.Rotate(ctx, db, alg, true, hour)
 			must(t, err)
@@ -278,7 +294,7 @@ func TestARevokedKeyIsGoneAndAnotherSigns(t *testing.T) {
 		ctx := organization(t, db, "acme")
 		must(t, keys.Create(ctx, db))
 		k, replica := keys.New(db, keys.Options{CacheFor: time.Nanosecond}), keys.New(other, keys.Options{CacheFor: time.Nanosecond})
-		for _, alg := range keys.Algorithms() {
+		for _, alg := range keys.CommonAlgorithms() {
 			token := sign(t, ctx, k, alg)
 			kid := kidOf(t, token)
 			must(t, keys.Revoke(ctx, db, kid))
@@ -382,7 +398,7 @@ func TestAKeyThatHasSignedForLongIsDue(t *testing.T) {
 	eachDB(t, func(t *testing.T, db, _ *storage.DB) {
 		ctx := organization(t, db, "acme")
 		due, err := keys.DueForRotation(ctx, db)
-		if err != nil || !slices.Equal(due, keys.Algorithms()) {
+		if err != nil || !slices.Equal(due, keys.CommonAlgorithms()) {
 			t.Errorf("without keys: %v, %v", due, err)
 		}
 		must(t, keys.Create(ctx, db))
@@ -490,7 +506,7 @@ func BenchmarkKeysSign(b *testing.B) {
 		must(b, keys.Create(ctx, db))
 		k := keys.New(db, keys.Options{})
 		claims := claimsFor(b, ctx)
-		for _, alg := range keys.Algorithms() {
+		for _, alg := range keys.CommonAlgorithms() {
 			b.Run(alg, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

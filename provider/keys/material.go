@@ -20,14 +20,19 @@ import (
 // The algorithms that an organization signs with (RFC 7518 §3.1, RFC 8037 §3.1).
 const (
 	RS256 = "RS256"
+	PS256 = "PS256"
 	ES256 = "ES256"
 	EdDSA = "EdDSA"
 )
 
 const rsaBits = 2048
 
-// Algorithms returns the algorithms that every organization has a key for, the default of OpenID Connect first.
-func Algorithms() []string { return []string{RS256, ES256, EdDSA} }
+// Algorithms returns the algorithms that can be signed with, the default of OpenID Connect first.
+func Algorithms() []string { return []string{RS256, PS256, ES256, EdDSA} }
+
+// CommonAlgorithms returns those of them that every organization has a key for. A key for another is made when the first client is
+// registered for it: making one takes long, and few ever need it.
+func CommonAlgorithms() []string { return []string{RS256, ES256, EdDSA} }
 
 // ErrAlgorithm is the answer to an algorithm that Keizer does not sign with.
 var ErrAlgorithm = errors.New("not an algorithm that is signed with")
@@ -45,7 +50,7 @@ func generate(alg string) (*material, error) {
 	var private crypto.Signer
 	var err error
 	switch alg {
-	case RS256:
+	case RS256, PS256:
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	case ES256:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -89,7 +94,7 @@ func parseMaterial(kid, alg string, privateJWK []byte) (*material, error) {
 		return nil, fmt.Errorf("signing key %s: malformed", kid) // the cause might quote what is secret
 	}
 	private, ok := jwk.Key.(crypto.Signer)
-	if !ok || !fits(alg, private.Public()) {
+	if !ok || jwk.Algorithm != alg || !fits(alg, private.Public()) {
 		return nil, fmt.Errorf("signing key %s: not a private key for %s", kid, alg)
 	}
 	if key, ok := private.(*rsa.PrivateKey); ok {
@@ -132,6 +137,10 @@ func (m *material) sign(input []byte) ([]byte, error) {
 	switch key := m.private.(type) {
 	case *rsa.PrivateKey:
 		digest := sha256.Sum256(input)
+		if m.alg == PS256 {
+			// RFC 7518 §3.5: the salt is as long as the hash.
+			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		}
 		return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
 	case *ecdsa.PrivateKey:
 		digest := sha256.Sum256(input)

@@ -27,14 +27,14 @@ const (
 // ErrUnknownKey says that the organization has no such key, or that it is revoked already.
 var ErrUnknownKey = errors.New("no such signing key")
 
-// A Set is one new key for every algorithm. Making one takes a good part of a second, which is better spent before a
+// A Set is one new key for every common algorithm. Making one takes a good part of a second, which is better spent before a
 // transaction than in it.
 type Set struct{ materials []*material }
 
 // Generate makes a set.
 func Generate() (*Set, error) {
 	set := &Set{}
-	for _, alg := range Algorithms() {
+	for _, alg := range CommonAlgorithms() {
 		m, err := generate(alg)
 		if err != nil {
 			return nil, err
@@ -174,6 +174,26 @@ func newest(ctx context.Context, db *storage.DB, alg string) (kid string, err er
 	return found.KID, nil
 }
 
+// Ensure sees to it that the organization has a key that signs by alg, in the transaction of ctx. It returns the kid of a key that was made for
+// that, and nothing if there is one already. Of two who ensure at once each may make one.
+func Ensure(ctx context.Context, db *storage.DB, alg string) (made string, err error) {
+	if contains(CommonAlgorithms(), alg) {
+		return "", nil
+	}
+	rows, err := db.SigningKeys(ctx)
+	if err != nil {
+		return "", fmt.Errorf("load signing keys: %w", err)
+	}
+	if newRing(rows, nil, time.Now()).active(alg, time.Now()) != nil {
+		return "", nil
+	}
+	m, err := generate(alg)
+	if err != nil {
+		return "", err
+	}
+	return m.kid, m.insert(ctx, db, time.Now())
+}
+
 // DueForRotation returns the algorithms whose key has signed for RotateAfter, or of which there is none that would go on.
 func DueForRotation(ctx context.Context, db *storage.DB) ([]string, error) {
 	rows, err := db.SigningKeys(ctx)
@@ -186,7 +206,8 @@ func DueForRotation(ctx context.Context, db *storage.DB) ([]string, error) {
 		fresh := slices.ContainsFunc(rows, func(row storage.SigningKey) bool {
 			return row.Alg == alg && row.RetiresAt == nil && now.Sub(row.ActivatesAt) < RotateAfter
 		})
-		if !fresh {
+		used := contains(CommonAlgorithms(), alg) || slices.ContainsFunc(rows, func(row storage.SigningKey) bool { return row.Alg == alg })
+		if used && !fresh {
 			due = append(due, alg)
 		}
 	}

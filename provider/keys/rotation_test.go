@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,11 +67,41 @@ func TestNoVerificationFailsThroughRotations(t *testing.T) {
 		if set := published(t, ctx, publisher); len(set) > 4 {
 			t.Errorf("%d keys are still published", len(set))
 		}
-		// Once nothing is rotated for long, something is due.
+		// Once nothing is rotated for long, something is due; of what is not common to all, where there is a key.
+		elsewhere := organization(t, db, "elsewhere")
+		must(t, keys.Create(elsewhere, db))
 		time.Sleep(keys.RotateAfter)
+		for _, common := range keys.CommonAlgorithms() {
+			_, err := keys.Rotate(elsewhere, db, common, true, longest)
+			must(t, err)
+		}
 		due, err := keys.DueForRotation(ctx, db)
-		if err != nil || len(due) != 3 {
+		if err != nil || !slices.Equal(due, keys.CommonAlgorithms()) {
 			t.Errorf("%v are due, %v", due, err)
+		}
+		_, err = keys.Ensure(elsewhere, db, keys.PS256)
+		must(t, err)
+		lacking := func() (slugs []string) {
+			orgs, err := db.OrganizationsWithoutKeys(ctx, keys.Algorithms(), keys.CommonAlgorithms(), time.Now().Add(-keys.RotateAfter), "", 10)
+			must(t, err)
+			for _, org := range orgs {
+				slugs = append(slugs, org.Slug)
+			}
+			return slugs
+		}
+		if orgs := lacking(); !slices.Equal(orgs, []string{"acme"}) {
+			t.Errorf("%v lack keys", orgs)
+		}
+		time.Sleep(keys.RotateAfter)
+		if due, err := keys.DueForRotation(elsewhere, db); err != nil || !slices.Equal(due, keys.Algorithms()) {
+			t.Errorf("%v are due elsewhere, %v", due, err)
+		}
+		for _, common := range keys.CommonAlgorithms() {
+			_, err := keys.Rotate(elsewhere, db, common, true, longest)
+			must(t, err)
+		}
+		if orgs := lacking(); !slices.Equal(orgs, []string{"acme", "elsewhere"}) {
+			t.Errorf("%v lack keys", orgs)
 		}
 	})
 }
