@@ -43,12 +43,14 @@ func (l *Login) SignIn(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	_, user, err := l.sessions.Current(c)
+	session, user, err := l.sessions.Current(c)
 	if err != nil {
 		return err
 	}
 	var page web.SignInPage
 	switch {
+	case v.interaction != nil && v.interaction.SelectedAt != nil && v.isAbout(session):
+		page.Username = user.DisplayName() // whom they have just chosen, whoever the application expects
 	case v.interaction != nil:
 		page.Username = hint(v.interaction.Params)
 	case user != nil && !v.fresh:
@@ -83,6 +85,13 @@ func (l *Login) showSignIn(c *gin.Context, v *visit, status int, page web.SignIn
 		page.SignUpURL = v.at(pathSignUp)
 	}
 	page.Cancel = v.interaction != nil || page.Again
+	choose, err := l.mayChoose(c, v, user)
+	if err != nil {
+		return err
+	}
+	if choose {
+		page.SelectURL = v.at(pathSelect)
+	}
 	page.CSRF = l.sessions.CSRF(c, purposeLogin)
 	if people.PasskeysPossible(v.org) && offered.Offers(settings.WithPasskey) {
 		asked, err := l.people.BeginPasskeySignIn(c.Request.Context(), l.sessions.Browser(c))

@@ -91,15 +91,16 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 	if err != nil {
 		return err
 	}
-	session, user, err := p.sessions.Current(c)
+	who, err := p.account(c, a)
 	if err != nil {
 		return err
 	}
+	session, user := who.session, who.user
 	if session == nil && againByGet(c, a.sent) {
 		return nil
 	}
 
-	facts, err := p.facts(ctx, a, session, user, p.sessions.Device(ctx, c))
+	facts, err := p.facts(ctx, a, who, p.sessions.Device(ctx, c))
 	if err != nil {
 		return err
 	}
@@ -114,6 +115,10 @@ func (p *Provider) authorize(c *gin.Context, a *authorization) error {
 		return &fosite.RFC6749Error{ErrorField: decision.Error, HintField: decision.Description, CodeField: http.StatusBadRequest}
 	case prompt.Login:
 		return p.toPage(c, a, "/login", nil)
+	case prompt.Select:
+		return p.toPage(c, a, "/login/select", nil)
+	case prompt.SignUp:
+		return p.toPage(c, a, "/signup", nil)
 	case prompt.Factor:
 		return p.toPage(c, a, "/login/factor", session)
 	case prompt.Consent:
@@ -259,7 +264,7 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 	if a.kind.IDToken && !slices.Contains(a.scopes(), scopeOpenID) {
 		return fosite.ErrInvalidScope.WithHint("An ID token needs the scope openid.")
 	}
-	if err := a.readPrompt(); err != nil {
+	if err := a.readPrompt(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -335,17 +340,25 @@ func (a *authorization) defaultScope() string {
 
 // readPrompt reads prompt and max_age (OpenID Connect Core 1.0 §3.1.2.1), the latter of the client's registration where the
 // request leaves it out (OpenID Connect Dynamic Client Registration 1.0 §2).
-func (a *authorization) readPrompt() error {
+func (a *authorization) readPrompt(ctx context.Context) error {
 	a.prompts = strings.Fields(a.form.Get("prompt"))
 	for _, word := range a.prompts {
 		switch word {
 		case prompt.LoginValue, prompt.ConsentValue, prompt.SelectAccount:
+		case prompt.Create:
+			// Initiating User Registration via OpenID Connect 1.0 §4.1 has an error for a value that is not supported, which it is not where
+			// nobody makes an account by themselves; and what it would mean beside another nobody could say.
+			if org, err := tenant.From(ctx); err != nil {
+				return err
+			} else if len(a.prompts) > 1 || !org.Decided().SignUpOpen() {
+				return fosite.ErrInvalidRequest.WithHint("The prompt create stands alone, and is for organizations that let people sign up.")
+			}
 		case prompt.None:
 			if len(a.prompts) > 1 {
 				return fosite.ErrInvalidRequest.WithHint("The prompt none stands alone.")
 			}
 		default:
-			return fosite.ErrInvalidRequest.WithHint("The prompt must be none, or of login, consent and select_account.")
+			return fosite.ErrInvalidRequest.WithHint("The prompt must be none, or create, or of login, consent and select_account.")
 		}
 	}
 	if a.form.Has("max_age") {
@@ -396,10 +409,11 @@ func (a *authorization) fositeForm() url.Values {
 }
 
 // facts gathers what the decision rests on. device is what the browser is known by.
-func (p *Provider) facts(
-	ctx context.Context, a *authorization, session *storage.Session, user *storage.User, device string,
-) (prompt.Facts, error) {
-	facts := prompt.Facts{Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint, Impossible: a.acr.Impossible()}
+func (p *Provider) facts(ctx context.Context, a *authorization, who *account, device string) (prompt.Facts, error) {
+	session, user := who.session, who.user
+	facts := prompt.Facts{
+		Now: time.Now(), Prompt: a.prompts, MaxAge: a.maxAge, Hint: a.hint, Others: who.others, Impossible: a.acr.Impossible(),
+	}
 	if a.interaction != nil {
 		facts.Refusal = a.interaction.Refusal
 	}
@@ -411,6 +425,8 @@ func (p *Provider) facts(
 		Subject:  user.ID.String(),
 		AuthTime: session.AuthTime,
 		Fresh:    mine && a.interaction.AuthenticatedAt != nil,
+		Chosen:   mine && a.interaction.SelectedAt != nil,
+		Aside:    who.aside,
 	}
 	var err error
 	if facts.Lacking, err = p.lacking(ctx, a, session, user, device); err != nil {
@@ -545,7 +561,9 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	if request.GetGrantedScopes().Has(scopeOpenID) {
 		if state := p.sessions.SessionState(session, a.client.ClientID, a.redirectURI); state != "" {
 			params.Set("session_state", state)
-			p.sessions.ShowState(c, session)
+			if err := p.sessions.ShowState(c); err != nil {
+				return err
+			}
 		}
 	}
 

@@ -90,7 +90,7 @@ func newConfigurator(lifetimes Lifetimes, authenticate fosite.ClientAuthenticati
 		AccessTokenLifespan:            lifetimes.Access,
 		RefreshTokenLifespan:           lifetimes.RefreshIdle,
 		IDTokenLifespan:                lifetimes.ID,
-		AllowedPromptValues:            []string{"none", "login", "consent", "select_account"},
+		AllowedPromptValues:            []string{"none", "login", "consent", "select_account", "create"},
 		RefreshTokenScopes:             []string{scopeOfflineAccess},
 		MinParameterEntropy:            1,
 		EnforcePKCE:                    true,

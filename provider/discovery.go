@@ -16,6 +16,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/prompt"
 )
 
 // metadata is OpenID Connect Discovery 1.0 §3 and RFC 8414 §2. Both addresses serve the same document.
@@ -80,6 +81,14 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 	if legacy {
 		grants, claims = append(grants, grantImplicit), append(claims, "c_hash")
 	}
+	prompts := []string{prompt.None, prompt.LoginValue, prompt.ConsentValue, prompt.SelectAccount}
+	if org.Decided().SignUpOpen() {
+		prompts = append(prompts, prompt.Create)
+	}
+	var locales []string
+	for _, tag := range p.pages.Languages() {
+		locales = append(locales, tag.String())
+	}
 	return metadata{
 		Issuer:                org.Issuer,
 		AuthorizationEndpoint: base + "authorize",
@@ -107,9 +116,9 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		RevocationAlgs:        p.assertionAlgs,
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             proof.Values(),
-		PromptValues:          []string{"none", "login", "consent", "select_account"},
-		DisplayValues:         []string{"page"},
-		UILocales:             []string{"en"},
+		PromptValues:          prompts,
+		DisplayValues:         []string{"page", "popup", "touch"},
+		UILocales:             locales,
 		IssParameter:          true,
 		ClaimsParameter:       true,
 		FrontChannelLogout:    true,

@@ -53,26 +53,46 @@ func (p *Provider) Logout(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if session == nil {
-		if againByGet(c, form) {
-			return nil
-		}
-		return p.loggedOut(c, request, nil)
+	others, err := p.sessions.Others(c)
+	if err != nil {
+		return err
 	}
-	if request.hinted && request.subject == user.ID.String() && (request.sessionID == "" || request.sessionID == session.ID.String()) {
+	if session != nil && request.names(session) {
 		frames, err := p.sessions.End(c, request.ClientID)
 		if err != nil {
 			return err
 		}
 		return p.loggedOut(c, request, frames)
 	}
-	return p.askLogout(c, request, user)
+	for _, other := range others {
+		if request.names(other.Session) {
+			frames, err := p.sessions.EndOther(c, other, request.ClientID)
+			if err != nil {
+				return err
+			}
+			return p.loggedOut(c, request, frames)
+		}
+	}
+	if session == nil && (len(others) == 0 || request.hinted) { // the session of the hint is over
+		if againByGet(c, form) {
+			return nil
+		}
+		return p.loggedOut(c, request, nil)
+	}
+	return p.askLogout(c, request, user, others)
+}
+
+// names reports whether the hint of a sign-out is of a session.
+func (r *logoutRequest) names(session *storage.Session) bool {
+	return r.hinted && r.subject == session.UserID.String() && (r.sessionID == "" || r.sessionID == session.ID.String())
 }
 
 // The fields of the confirmation page.
 const (
 	logoutConfirmed = "confirm"
-	logoutSealed    = "request"
+	// logoutAll confirms that everybody is to be signed out who is signed in at the browser.
+	logoutAll    = "all"
+	logoutSealed = "request"
 	// purposeLogout is what the page's token against forgery is for.
 	purposeLogout = "logout"
 )
@@ -114,8 +134,9 @@ func (p *Provider) readLogout(c *gin.Context, form url.Values) (*logoutRequest, 
 	return request, nil
 }
 
-// askLogout shows the confirmation page. What was asked for travels sealed in its form.
-func (p *Provider) askLogout(c *gin.Context, request *logoutRequest, user *storage.User) error {
+// askLogout shows the confirmation page, about the current account, of user, which is nil where there is none, and others that are signed in.
+// What was asked for travels sealed in its form.
+func (p *Provider) askLogout(c *gin.Context, request *logoutRequest, user *storage.User, others []web.Account) error {
 	org, err := orgOf(c)
 	if err != nil {
 		return err
@@ -128,12 +149,14 @@ func (p *Provider) askLogout(c *gin.Context, request *logoutRequest, user *stora
 	if err != nil {
 		return fmt.Errorf("seal a sign-out: %w", err)
 	}
-	return p.pages.Render(c, http.StatusOK, "logout", web.LogoutPage{
-		UserName: user.DisplayName(),
-		CSRF:     p.sessions.CSRF(c, purposeLogout),
-		Action:   org.BasePath + "/oauth2/logout",
-		Request:  encodeSealed(sealed),
-	})
+	page := web.LogoutPage{CSRF: p.sessions.CSRF(c, purposeLogout), Action: org.BasePath + "/oauth2/logout", Request: encodeSealed(sealed)}
+	if user != nil {
+		page.UserName = user.DisplayName()
+	}
+	for _, other := range others {
+		page.Others = append(page.Others, other.User.DisplayName())
+	}
+	return p.pages.Render(c, http.StatusOK, "logout", page)
 }
 
 // confirmedLogout ends the session after the person has pressed the button.
@@ -149,7 +172,11 @@ func (p *Provider) confirmedLogout(c *gin.Context, form url.Values) error {
 	if err != nil {
 		return logoutErrorPage("This page has expired. Go back to the application and sign out again.", err)
 	}
-	frames, err := p.sessions.End(c, request.ClientID)
+	end := p.sessions.End
+	if form.Get(logoutConfirmed) == logoutAll {
+		end = p.sessions.EndAll
+	}
+	frames, err := end(c, request.ClientID)
 	if err != nil {
 		return err
 	}
@@ -205,7 +232,15 @@ func (p *Provider) LoggedOut(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.pages.Render(c, http.StatusOK, "logged_out", p.sessions.LoggedOut(org, c.Request.URL.Query()))
+	page := p.sessions.LoggedOut(org, c.Request.URL.Query())
+	others, err := p.sessions.Others(c)
+	if err != nil {
+		return err
+	}
+	if len(others) > 0 {
+		page.SelectURL = org.BasePath + "/login/select"
+	}
+	return p.pages.Render(c, http.StatusOK, "logged_out", page)
 }
 
 // logoutErrorPage is an error of this endpoint: the visitor's to see, and nobody else's.

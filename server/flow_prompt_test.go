@@ -120,10 +120,8 @@ func TestPromptLoginAsksAgainAndTheNewLoginIsLater(t *testing.T) {
 		house, org, client := beginWith(t, databaseURL, trustedClient)
 		visitor := signedInAgo(t, house, org, client, 2*time.Second)
 		_, before := idTokenOf(t, client, visitor)
-		for _, prompt := range []string{"login", "select_account"} {
-			if page := visitor.Go(client.AuthorizeURL("prompt", prompt)); page.Title != "Sign in" || page.Value("username") != "alice" {
-				t.Fatalf("%s: %q for %q", prompt, page.Title, page.Value("username"))
-			}
+		if page := visitor.Go(client.AuthorizeURL("prompt", "login")); page.Title != "Sign in" || page.Value("username") != "alice" {
+			t.Fatalf("%q for %q", page.Title, page.Value("username"))
 		}
 		_, after := idTokenOf(t, client, visitor, "prompt", "login")
 		if numberOf(t, after["auth_time"]) <= numberOf(t, before["auth_time"]) || after["sid"] != before["sid"] {
@@ -170,7 +168,7 @@ func TestALoginForAnotherRequestDoesNotAnswerOneThatAskedForItsOwn(t *testing.T)
 func TestAPromptIsOneOfThoseThatThereAre(t *testing.T) {
 	t.Parallel()
 	house, _, client := beginWith(t, "", trustedClient)
-	for _, prompt := range []string{"none login", "login none", "none consent", "banana", "Login", "create", "login,consent"} {
+	for _, prompt := range []string{"none login", "login none", "none consent", "banana", "Login", "Create", "create login", "none create", "login,consent"} {
 		tellsClient(t, prompt, client, sentTo(t, house.Get(client.AuthorizeURL("prompt", prompt))).Query(), "invalid_request")
 	}
 	tellsClient(t, "none, with nobody there", client, sentTo(t, house.Get(client.AuthorizeURL("prompt", "none"))).Query(), "login_required")

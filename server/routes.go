@@ -88,6 +88,8 @@ func (s *Server) routes() http.Handler {
 		group.Match(document, "/logo/:"+login.ParamDigest, page(l.Logo))
 		group.GET("/login", page(l.SignIn))
 		group.POST("/login", sameOrigin, page(l.SignInPost))
+		group.GET("/login/select", page(l.Select))
+		group.POST("/login/select", sameOrigin, page(l.SelectPost))
 		group.GET("/login/factor", page(l.Factor))
 		group.POST("/login/factor", sameOrigin, page(l.FactorPost))
 		group.GET("/login/enroll", page(l.Enroll))

@@ -22,6 +22,8 @@ type Interaction struct {
 	RequestedAt     time.Time
 	SessionID       *uuid.UUID
 	AuthenticatedAt *time.Time
+	// SelectedAt is when the person chose the account of the session among those that the browser is signed in to.
+	SelectedAt      *time.Time
 	ConsentedAt     *time.Time
 	ConsentedScopes []string
 	// Refusal is the OAuth error code by which the person, or a page, ended it; empty while it goes on.
@@ -68,9 +70,9 @@ func (db *DB) CreateInteraction(ctx context.Context, i *Interaction) error {
 		date(&i.CreatedAt, q.now)
 		date(&i.RequestedAt, q.now)
 		_, err := q.exec(`INSERT INTO interactions (digest, org_id, browser_digest, client_id, params, requested_at, session_id,
-				authenticated_at, consented_at, consented_scopes, refusal, expires_at, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-			i.Digest, q.org, i.BrowserDigest, i.ClientID, i.Params.Encode(), i.RequestedAt, i.SessionID, i.AuthenticatedAt,
+				authenticated_at, selected_at, consented_at, consented_scopes, refusal, expires_at, created_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+			i.Digest, q.org, i.BrowserDigest, i.ClientID, i.Params.Encode(), i.RequestedAt, i.SessionID, i.AuthenticatedAt, i.SelectedAt,
 			i.ConsentedAt, joined(i.ConsentedScopes), i.Refusal, i.ExpiresAt, i.CreatedAt)
 		return err
 	})
@@ -81,11 +83,11 @@ func (db *DB) Interaction(ctx context.Context, digest string) (*Interaction, err
 	var i Interaction
 	err := db.scoped(ctx, reading, "read interaction", func(q *query) error {
 		i = Interaction{Digest: digest, Owned: Owned{q.org}}
-		return q.row(`SELECT browser_digest, client_id, params, requested_at, session_id, authenticated_at, consented_at,
-				consented_scopes, refusal, expires_at, created_at
+		return q.row(`SELECT browser_digest, client_id, params, requested_at, session_id, authenticated_at, selected_at,
+				consented_at, consented_scopes, refusal, expires_at, created_at
 			FROM interactions WHERE digest = $1 AND org_id = $2 AND spent_at IS NULL AND expires_at > $3`,
 			digest, q.org, q.now).Scan(&i.BrowserDigest, &i.ClientID, form{&i.Params}, &i.RequestedAt, &i.SessionID,
-			&i.AuthenticatedAt, &i.ConsentedAt, words{&i.ConsentedScopes}, &i.Refusal, &i.ExpiresAt, &i.CreatedAt)
+			&i.AuthenticatedAt, &i.SelectedAt, &i.ConsentedAt, words{&i.ConsentedScopes}, &i.Refusal, &i.ExpiresAt, &i.CreatedAt)
 	})
 	if err != nil {
 		return nil, err
@@ -97,6 +99,16 @@ func (db *DB) Interaction(ctx context.Context, digest string) (*Interaction, err
 func (db *DB) InteractionAuthenticated(ctx context.Context, digest string, sessionID uuid.UUID, at time.Time) error {
 	return db.scoped(ctx, writing, "note sign-in of interaction", func(q *query) error {
 		return one(ErrNotFound)(q.exec(`UPDATE interactions SET session_id = $1, authenticated_at = $2, consented_at = NULL, consented_scopes = ''
+			WHERE digest = $3 AND org_id = $4 AND spent_at IS NULL AND expires_at > $5`, sessionID, at, digest, q.org, q.now))
+	})
+}
+
+// InteractionSelected notes in which of the browser's sessions the person answers it. Whatever was proven or agreed to for it before may have
+// been in another.
+func (db *DB) InteractionSelected(ctx context.Context, digest string, sessionID uuid.UUID, at time.Time) error {
+	return db.scoped(ctx, writing, "note account of interaction", func(q *query) error {
+		return one(ErrNotFound)(q.exec(`UPDATE interactions SET session_id = $1, selected_at = $2, authenticated_at = NULL, consented_at = NULL,
+				consented_scopes = ''
 			WHERE digest = $3 AND org_id = $4 AND spent_at IS NULL AND expires_at > $5`, sessionID, at, digest, q.org, q.now))
 	})
 }

@@ -518,6 +518,9 @@ var trespasses = map[string]trespass{
 	"Interaction": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return row(db.Interaction(ctx, f.interaction))
 	},
+	"InteractionSelected": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.InteractionSelected(ctx, f.interaction, uuid.New(), time.Now()))
+	},
 	"InteractionAuthenticated": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.InteractionAuthenticated(ctx, f.interaction, uuid.New(), time.Now()))
 	},

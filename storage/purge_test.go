@@ -267,6 +267,7 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			return db.CreateInteraction(ctx, &storage.Interaction{Digest: uuid.NewString(), Params: url.Values{}, ExpiresAt: end})
 		},
 		"Interaction":              func() error { _, err := db.Interaction(ctx, f.interaction); return err },
+		"InteractionSelected":      func() error { return db.InteractionSelected(ctx, f.interaction, f.session.ID, now()) },
 		"InteractionAuthenticated": func() error { return db.InteractionAuthenticated(ctx, f.interaction, f.session.ID, now()) },
 		"Consent":                  func() error { _, err := db.Consent(ctx, f.user.ID, f.client.ClientID); return err },
 		"SaveConsent":              func() error { return db.SaveConsent(ctx, f.user.ID, f.client.ClientID, []string{"a"}) },

@@ -114,6 +114,15 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 		if interaction.Params.Get("state") != "a b&c" || interaction.SessionID != nil || interaction.AuthenticatedAt != nil {
 			t.Errorf("interaction: %+v", interaction)
 		}
+		must(t, db.InteractionAuthenticated(ctx, f.interaction, f.session.ID, at))
+		must(t, db.InteractionConsented(ctx, f.interaction, []string{"openid"}, at))
+		must(t, db.InteractionSelected(ctx, f.interaction, f.session.ID, at))
+		interaction, err = db.Interaction(ctx, f.interaction)
+		must(t, err)
+		if *interaction.SessionID != f.session.ID || !interaction.SelectedAt.Equal(at) || interaction.AuthenticatedAt != nil ||
+			interaction.ConsentedAt != nil || len(interaction.ConsentedScopes) != 0 {
+			t.Errorf("another account is chosen, and the interaction is %+v", interaction)
+		}
 		must(t, db.InteractionAuthenticated(ctx, f.interaction, f.session.ID, at.In(east)))
 		must(t, db.InteractionConsented(ctx, f.interaction, []string{"openid"}, at))
 		must(t, db.RefuseInteraction(ctx, f.interaction, "access_denied"))

@@ -8,6 +8,8 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,16 +19,45 @@ import (
 // purposeState is what the keyring makes the state of a browser for.
 const purposeState = "browser state"
 
-// stateOf is what a browser is in while somebody is signed in there: another one in every session, and nothing can be learned from it.
+// stateOf is what a browser is in while somebody is signed in there: another one in every session, and nothing can be learned from it. A
+// browser that is signed in to several accounts is in the states of all their sessions, so that what an application knows of one of them does
+// not change with another.
 func (s *Sessions) stateOf(session *storage.Session) string {
 	return s.keyring.MAC(purposeState, session.ID.String())
 }
 
-// ShowState lets the page of check_session_iframe know in which session the browser is.
-func (s *Sessions) ShowState(c *gin.Context, session *storage.Session) {
-	if org, state := orgOf(c), s.stateOf(session); org != nil && s.jar.value(c, cookieState, org) != state {
-		set(c, s.jar.readable(org, state, 0))
+// ShowState lets the page of check_session_iframe know in which sessions the browser is.
+func (s *Sessions) ShowState(c *gin.Context) error {
+	current, _, err := s.Current(c)
+	if err != nil {
+		return err
 	}
+	aside, err := s.aside(c.Request.Context(), c)
+	if err != nil {
+		return err
+	}
+	s.showState(c, current, aside)
+	return nil
+}
+
+// showState is ShowState for those who know who is signed in; current is nil where nobody is.
+func (s *Sessions) showState(c *gin.Context, current *storage.Session, aside []held) {
+	var states []string
+	if current != nil {
+		states = append(states, s.stateOf(current))
+	}
+	for _, other := range aside {
+		states = append(states, s.stateOf(other.Session))
+	}
+	org, state := orgOf(c), strings.Join(states, ".")
+	if s.jar.value(c, cookieState, org) == state {
+		return
+	}
+	lifetime := time.Duration(0)
+	if state == "" {
+		lifetime = -time.Second
+	}
+	set(c, s.jar.readable(org, state, lifetime))
 }
 
 // SessionState is by what a client asks whether its sign-in is still the browser's (OpenID Connect Session Management 1.0 §2). It is empty

@@ -2,9 +2,10 @@
 'use strict';
 (() => {
   const name = document.body.dataset.cookie + '=';
-  const state = () => {
+  // One for each account that the browser is signed in to.
+  const states = () => {
     const found = document.cookie.split('; ').find(cookie => cookie.startsWith(name));
-    return found ? found.slice(name.length) : '';
+    return found ? found.slice(name.length).split('.') : [];
   };
   const digest = async text => {
     const sum = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text));
@@ -19,8 +20,8 @@
     if (parts.length === 2 && parts[0] !== '' && /^[\w-]+\.[\w-]+$/.test(parts[1])) {
       const [hash, salt] = parts[1].split('.');
       try {
-        const now = await digest(`${parts[0]} ${event.origin} ${state()} ${salt}`);
-        answer = now === hash ? 'unchanged' : 'changed';
+        const now = await Promise.all(states().map(state => digest(`${parts[0]} ${event.origin} ${state} ${salt}`)));
+        answer = now.includes(hash) ? 'unchanged' : 'changed';
       } catch {
         // A page that is not secure cannot reckon it.
       }

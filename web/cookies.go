@@ -16,6 +16,8 @@ const (
 	cookieFlow    = "flow"
 	cookieDevice  = "device"
 	cookieState   = "state"
+	// cookieAside holds the secrets of the sessions that a browser has besides the one that it acts in.
+	cookieAside = "aside"
 )
 
 // jar knows what our cookies are called and how they are set.

@@ -21,11 +21,14 @@ func (p ErrorPage) title() string {
 // Back is BackTo if it may be linked to.
 func (p ErrorPage) Back() string { return backLink(p.BackTo) }
 
-// LogoutPage is the data of page "logout". Its form sends confirm=yes, the request as it is given here, and the token.
+// LogoutPage is the data of page "logout". Its forms send confirm=yes, or confirm=all for everybody, the request as it is given here, and the
+// token.
 type LogoutPage struct {
-	Action   string
-	CSRF     string
+	Action string
+	CSRF   string
+	// UserName is whose account is the browser's current one, empty where none is, and Others are those that are signed in besides.
 	UserName string
+	Others   []string
 	Request  string
 }
 
@@ -37,6 +40,8 @@ type LoggedOutPage struct {
 	Frames []string
 	// then is where the person goes on to, once they are; empty is nowhere.
 	then string
+	// SelectURL is where whoever stays signed in with other accounts chooses one of them; empty where nobody does.
+	SelectURL string
 }
 
 func (LoggedOutPage) title() string { return "title.logged_out" }

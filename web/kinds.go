@@ -49,9 +49,13 @@ var commonKinds = map[string]kind{
 		ErrorPage{},
 		ErrorPage{Heading: TitleLogoutError, Code: "invalid_request", Message: "A sentence.", BackTo: "https://app.example/", Again: "/login"},
 	}},
-	"logout": {leaves: true, samples: []Page{LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Request: "r"}}},
+	"logout": {leaves: true, samples: []Page{
+		LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Request: "r"},
+		LogoutPage{Action: "/oauth2/logout", CSRF: "t", UserName: "alice", Others: []string{"bob", sampleLong, sampleHostile}, Request: "r"},
+		LogoutPage{Others: []string{"bob"}},
+	}},
 	"logged_out": {file: "frontchannel.js", samples: []Page{
-		LoggedOutPage{}, LoggedOutPage{Frames: []string{"https://app.example/bye?iss=i&sid=s"}, then: "app.example:/bye"},
+		LoggedOutPage{}, LoggedOutPage{SelectURL: "/login/select"}, LoggedOutPage{Frames: []string{"https://app.example/bye?iss=i&sid=s"}, then: "app.example:/bye"},
 	}},
 	"form_post": {leaves: true, script: submitScript, samples: []Page{
 		FormPostPage{address: "https://app.example/cb", Fields: []Field{{"code", "c"}, {"state", sampleHostile}}},

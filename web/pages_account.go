@@ -13,6 +13,8 @@ type AccountFrame struct {
 	// Base is the address of the first of them, Here the rest of the address of this one.
 	Base, Here string
 	SignOut    PostForm
+	// Switch is where another account is chosen, or signed in to.
+	Switch string
 }
 
 // AccountLink is a stop of the navigation.
@@ -343,7 +345,9 @@ type AccountDataPage struct {
 func (AccountDataPage) title() string { return "title.account_data" }
 
 var (
-	sampleFrame  = AccountFrame{Base: "/account", SignOut: PostForm{Action: "/account/sign-out", CSRF: "t"}}
+	sampleFrame = AccountFrame{
+		Base: "/account", SignOut: PostForm{Action: "/account/sign-out", CSRF: "t"}, Switch: "/login/select?return_to=%2Faccount",
+	}
 	sampleMoment = Moment{At: time.Date(2026, 11, 24, 15, 4, 0, 0, time.UTC)}
 	samplePost   = PostForm{Action: "/account/x", CSRF: "t"}
 )

@@ -25,6 +25,8 @@ type SignInPage struct {
 	NoPassword bool
 	// Cancel is true when there is something to go back to.
 	Cancel bool
+	// SelectURL is where whoever is signed in to another account chooses it; empty where there is none to choose.
+	SelectURL string
 	// ForgotURL is where whoever has forgotten the password goes, SignUpURL whoever has no account; empty where nobody makes one.
 	ForgotURL, SignUpURL string
 	// Passkey is how somebody signs in with one.
@@ -42,6 +44,41 @@ type SignInPage struct {
 func (SignInPage) title() string { return "title.login" }
 func (p SignInPage) failed() bool {
 	return p.Problem != "" || p.UsernameProblem != "" || p.PasswordProblem != "" || p.Passkey.Problem != ""
+}
+
+// SelectPage is the data of page "select". Its forms send the session of an account, or action=another, sign_out or cancel, and the token.
+type SelectPage struct {
+	PostForm
+	App      AppCard
+	Accounts []AccountChoice
+	// Cancel is true when there is an application to go back to, SignOut where there is none.
+	Cancel, SignOut bool
+	// Problem is said above the accounts: the id of a text.
+	Problem string
+}
+
+// AccountChoice is an account that the browser is signed in to.
+type AccountChoice struct {
+	Session string
+	Name    string
+	// Email is empty where the name says it.
+	Email string
+	// Current is true of the one that the browser acts in.
+	Current bool
+}
+
+// Number is that of a choice: people count from one.
+func (AccountChoice) Number(index int) int { return index + 1 }
+
+func (SelectPage) title() string  { return "title.select" }
+func (p SelectPage) failed() bool { return p.Problem != "" }
+
+// SignOutText is the id of what the button says that signs everybody out.
+func (p SelectPage) SignOutText() string {
+	if len(p.Accounts) > 1 {
+		return "select.sign_out_all"
+	}
+	return "account.sign_out"
 }
 
 // Scope is a line of the consent page: a description where there is one, else the name of the scope.
@@ -78,6 +115,7 @@ var loginKinds = map[string]kind{
 		},
 		SignInPage{App: AppCard{Name: sampleLong}, Username: "alice", Again: true, Problem: "login.failed"},
 		SignInPage{Passkey: Ceremony{Options: "{}", Problem: "factor.passkey_wrong"}},
+		SignInPage{Username: "alice", Again: true, Cancel: true, App: sampleApp, SelectURL: "/login/select", ForgotURL: "/forgot"},
 		SignInPage{Who: true, UsernameProblem: "login.no_name", App: sampleApp, Passkey: Ceremony{Options: "{}", Beside: true}, Cancel: true},
 		SignInPage{Username: "alice", NotMe: "/login", ForgotURL: "/forgot"},
 		SignInPage{NoPassword: true, Problem: "login.not_offered", App: sampleApp, Passkey: Ceremony{Options: "{}"}, Cancel: true},
@@ -90,6 +128,17 @@ var loginKinds = map[string]kind{
 		},
 		SignInPage{Notice: FederatedNotice{Text: "federate.declined"}, Providers: []ProviderButton{{PostForm: samplePost, Name: "y", Title: sampleLong}}},
 		SignInPage{Username: sampleHostile, UsernameProblem: "login.no_name", PasswordProblem: "login.no_secret"},
+	}},
+	"select": {leaves: true, samples: []Page{
+		SelectPage{
+			PostForm: samplePost, App: sampleApp, Cancel: true,
+			Accounts: []AccountChoice{{Session: "1", Name: "alice", Email: "alice@example.com", Current: true}, {Session: "2", Name: "bob@example.com"}},
+		},
+		SelectPage{PostForm: samplePost, SignOut: true, Accounts: []AccountChoice{{Session: "1", Name: "alice", Email: "alice@example.com", Current: true}}},
+		SelectPage{
+			PostForm: samplePost, App: AppCard{Name: sampleLong}, Problem: "select.gone", SignOut: true,
+			Accounts: []AccountChoice{{Session: "1", Name: sampleLong, Email: sampleLong, Current: true}, {Session: "2", Name: sampleHostile, Email: sampleHostile}},
+		},
 	}},
 	"consent": {leaves: true, samples: []Page{
 		ConsentPage{

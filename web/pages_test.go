@@ -247,7 +247,11 @@ func TestHeadingsAndControlsAreWherePeopleAndAutomationLookForThem(t *testing.T)
 		{"consent", ConsentPage{}, "Allow access", []string{"consent-allow", "consent-deny"}},
 		{"error", ErrorPage{}, "Request error", nil},
 		{"error", ErrorPage{Heading: TitleLogoutError}, "Sign-out error", nil},
-		{"logout", LogoutPage{}, "Sign out?", []string{"logout-confirm"}},
+		{"logout", LogoutPage{UserName: "alice", Others: []string{"bob"}}, "Sign out?", []string{"logout-confirm", "logout-all"}},
+		{
+			"select", SelectPage{Accounts: []AccountChoice{{Session: "1"}, {Session: "2"}}, Cancel: true, SignOut: true}, "Choose an account",
+			[]string{"account-1", "account-2", "select-another", "select-cancel", "select-sign-out"},
+		},
 		{"logged_out", LoggedOutPage{}, "Signed out", nil},
 		{"setup", SetupPage{}, "Set up Keizer", []string{"organization-name", "organization-slug", "username", "email", "password", "setup-submit"}},
 		{"setup_done", SetupDonePage{}, "Keizer is set up", nil},

@@ -41,6 +41,10 @@ func (s *Sessions) renew(ctx context.Context, c *gin.Context, change func(*stora
 	if session == nil {
 		return nil, errors.New("renew session: nobody is signed in")
 	}
+	aside, err := s.aside(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	token := secret.New(secret.Session)
 	renewed := *session
 	renewed.Token = secret.Digest(token)
@@ -48,5 +52,5 @@ func (s *Sessions) renew(ctx context.Context, c *gin.Context, change func(*stora
 	if err := s.db.RenewSession(ctx, &renewed); err != nil {
 		return nil, fmt.Errorf("renew session: %w", err)
 	}
-	return &Fresh{Session: &renewed, User: user, cookie: s.jar.cookie(cookieSession, org, token, 0)}, nil
+	return &Fresh{Session: &renewed, User: user, cookie: s.jar.cookie(cookieSession, org, token, 0), aside: aside}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,21 +91,38 @@ func (s *Sessions) Current(c *gin.Context) (*storage.Session, *storage.User, err
 		session, user = nil, nil
 	}
 	if session != nil {
-		idle, _ := s.lifetimes(orgOf(c))
-		if now := time.Now().UTC(); now.Sub(session.LastUsedAt) >= noteEvery(idle) {
-			err := s.db.TouchSession(ctx, session.ID, now)
-			switch {
-			case errors.Is(err, storage.ErrNotFound):
-				session, user = nil, nil // it was ended this very moment
-			case err != nil:
-				return nil, nil, fmt.Errorf("touch session: %w", err)
-			default:
-				session.LastUsedAt = now
-			}
+		used, err := s.Use(ctx, session)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !used {
+			session, user = nil, nil
 		}
 	}
 	c.Set(keyCurrent, signedIn{session, user})
 	return session, user, nil
+}
+
+// Use notes that a session is used, and reports whether it still may be: it can be ended at this very moment.
+func (s *Sessions) Use(ctx context.Context, session *storage.Session) (bool, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return false, err
+	}
+	idle, _ := s.lifetimes(org)
+	now := time.Now().UTC()
+	if now.Sub(session.LastUsedAt) < noteEvery(idle) {
+		return true, nil
+	}
+	err = s.db.TouchSession(ctx, session.ID, now)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("touch session: %w", err)
+	}
+	session.LastUsedAt = now
+	return true, nil
 }
 
 // stored returns the session that the cookie names, one that is over by its lifetimes too, or nils.
@@ -170,11 +188,14 @@ type Fresh struct {
 	Session *storage.Session
 	User    *storage.User
 	cookie  *http.Cookie
+	// aside is who is set aside from now on.
+	aside []held
 }
 
 // Start signs a person in at this browser. Its writes join the transaction of ctx, if it has one; Deliver hands the result to
 // the browser, after that is committed. What the cookie held before is never good again (session fixation): the same person's
-// session goes on under a new secret, which keeps applications' sid valid; anybody else's ends. A person who is switched off
+// session goes on under a new secret, which keeps applications' sid valid, also one that was set aside; anybody else's that is current
+// ends, unless it was set aside first, which is what adding an account is (SetAside). A person who is switched off
 // is ErrNotFound, and so is one whose password is no longer that which user was read with: whoever is changing it at this moment
 // ends every session that there is, and must not miss this one.
 func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User, given Proof) (*Fresh, error) {
@@ -192,6 +213,20 @@ func (s *Sessions) Start(ctx context.Context, c *gin.Context, user *storage.User
 	previous, _, err := s.stored(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	aside, err := s.aside(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	fresh.aside = aside
+	if i := slices.IndexFunc(aside, func(h held) bool { return h.User.ID == user.ID }); i >= 0 {
+		fresh.aside = slices.Delete(slices.Clone(aside), i, i+1)
+		if previous != nil {
+			if err := s.end(ctx, Event(c, ByUser(user.ID), sessionEnded, previous.ID.String(), nil), previous); err != nil {
+				return nil, fmt.Errorf("end the session before: %w", err)
+			}
+		}
+		previous = aside[i].Session
 	}
 	if previous != nil && previous.UserID == user.ID && !s.isOver(previous, org) {
 		renewed := *previous
@@ -259,12 +294,14 @@ func userAgent(r *http.Request) string {
 // Deliver gives the browser the cookie of a session that Start has begun.
 func (s *Sessions) Deliver(c *gin.Context, fresh *Fresh) {
 	set(c, fresh.cookie)
-	s.ShowState(c, fresh.Session)
 	c.Set(keyCurrent, signedIn{fresh.Session, fresh.User})
+	s.keepAside(c, fresh.aside)
+	s.showState(c, fresh.Session, fresh.aside)
 }
 
-// End signs the person out of this browser, whoever it is, and writes it down along with the client that asked for it, if any
-// has.
+// End signs the person out of this browser who is its current one, whoever it is, and writes it down along with the client that asked for
+// it, if any has. Other accounts of the browser stay signed in, and none of them is current by itself: a client that asks silently
+// afterwards is not answered for somebody else.
 //
 // It sends no Clear-Site-Data: "cookies" would take away those of every host of the domain, other applications' and other
 // organizations' among them, and there is nothing else to clear, since no page of ours is stored.
@@ -276,25 +313,22 @@ func (s *Sessions) End(c *gin.Context, clientID string) (frames []string, err er
 	if err != nil {
 		return nil, err
 	}
+	aside, err := s.aside(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	session, _, err := s.stored(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if session != nil {
-		if frames, err = s.logoutFrames(ctx, org, session); err != nil {
-			return nil, err
-		}
-		event := Event(c, ByUser(session.UserID), sessionEnded, session.ID.String(), nil)
-		if clientID != "" {
-			event.Details = map[string]any{"client_id": clientID}
-		}
-		if err := s.end(ctx, event, session); err != nil {
+		if frames, err = s.endFor(c, session, clientID); err != nil {
 			return nil, err
 		}
 	}
 	set(c, s.jar.gone(cookieSession, org))
-	set(c, s.jar.readable(org, "", -time.Second))
 	c.Set(keyCurrent, signedIn{})
+	s.showState(c, nil, aside)
 	return frames, nil
 }
 

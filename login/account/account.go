@@ -142,7 +142,15 @@ func (a *Account) enter(c *gin.Context, r route) (*visit, error) {
 	}
 	v := &visit{org: org, session: session, user: user}
 	if session == nil {
-		c.Redirect(http.StatusSeeOther, v.login("/login", r.back, false))
+		others, err := a.sessions.Others(c)
+		if err != nil {
+			return nil, err
+		}
+		page := "/login"
+		if len(others) > 0 {
+			page = "/login/select" // somebody is signed in, and has to say who they are here
+		}
+		c.Redirect(http.StatusSeeOther, v.login(page, r.back, false))
 		return nil, nil
 	}
 	due, _, err := a.people.Due(ctx, user, session.AMR, people.Measure{Device: a.sessions.Device(ctx, c), Session: true})
@@ -216,5 +224,5 @@ func (a *Account) form(c *gin.Context, v *visit, path string) web.PostForm {
 
 // frame is what all the pages have around them.
 func (a *Account) frame(c *gin.Context, v *visit, here string) web.AccountFrame {
-	return web.AccountFrame{Base: v.at(""), Here: here, SignOut: a.form(c, v, "/sign-out")}
+	return web.AccountFrame{Base: v.at(""), Here: here, SignOut: a.form(c, v, "/sign-out"), Switch: v.login("/login/select", here, false)}
 }

@@ -10,6 +10,8 @@ func TestNext(t *testing.T) {
 	session := func(age time.Duration, fresh bool) *Session {
 		return &Session{Subject: "alice", AuthTime: now.Add(-age), Fresh: fresh}
 	}
+	chosen := func(who string) *Session { return &Session{Subject: who, AuthTime: now.Add(-time.Hour), Chosen: true} }
+	aside := func(who string) *Session { return &Session{Subject: who, AuthTime: now.Add(-time.Hour), Aside: true} }
 	seconds := func(n int) *time.Duration { d := time.Duration(n) * time.Second; return &d }
 
 	for _, test := range []struct {
@@ -33,7 +35,45 @@ func TestNext(t *testing.T) {
 		{"login: even a session of this instant", Facts{Prompt: []string{"login"}, Session: session(0, false), Consented: true}, Login, ""},
 		{"login: proven for this request", Facts{Prompt: []string{"login"}, Session: session(0, true), Consented: true}, Issue, ""},
 		{"login: proven, clocks apart", Facts{Prompt: []string{"login"}, Session: session(-30*time.Second, true), Consented: true}, Issue, ""},
-		{"select_account", Facts{Prompt: []string{"select_account"}, Session: session(time.Hour, false), Consented: true}, Login, ""},
+
+		{"select_account", Facts{Prompt: []string{"select_account"}, Session: session(time.Hour, false), Consented: true}, Select, ""},
+		{"select_account: a session of this instant", Facts{Prompt: []string{"select_account"}, Session: session(0, false), Consented: true}, Select, ""},
+		{"select_account: nobody", Facts{Prompt: []string{"select_account"}, Consented: true}, Login, ""},
+		{"select_account: nobody is chosen, and some are there", Facts{Prompt: []string{"select_account"}, Others: true}, Select, ""},
+		{"select_account: chosen", Facts{Prompt: []string{"select_account"}, Session: chosen("alice"), Others: true, Consented: true}, Issue, ""},
+		{"select_account: signed in for it", Facts{Prompt: []string{"select_account"}, Session: session(0, true), Others: true, Consented: true}, Issue, ""},
+		{"select_account: chosen, not yet allowed", Facts{Prompt: []string{"select_account"}, Session: chosen("alice")}, Consent, ""},
+		{"select_account: chosen, and a factor is lacking", Facts{Prompt: []string{"select_account"}, Session: chosen("alice"), Lacking: true}, Factor, ""},
+		{"select_account: chosen, and too old", Facts{Prompt: []string{"select_account"}, MaxAge: seconds(60), Session: chosen("alice"), Consented: true}, Login, ""},
+		{"select_account and login", Facts{Prompt: []string{"select_account", "login"}, Session: session(time.Hour, false), Consented: true}, Select, ""},
+		{"select_account and login: chosen", Facts{Prompt: []string{"select_account", "login"}, Session: chosen("alice"), Consented: true}, Login, ""},
+		{"select_account and login: proven", Facts{Prompt: []string{"login", "select_account"}, Session: session(0, true), Consented: true}, Issue, ""},
+		{"select_account and consent: chosen", Facts{Prompt: []string{"select_account", "consent"}, Session: chosen("alice"), Consented: true}, Consent, ""},
+		{"select_account and a hint", Facts{Prompt: []string{"select_account"}, Hint: "alice", Session: session(time.Hour, false), Consented: true}, Select, ""},
+		{
+			"select_account and a hint: another is chosen",
+			Facts{Prompt: []string{"select_account"}, Hint: "alice", Session: chosen("bob"), Others: true, Consented: true}, Refuse, LoginRequired,
+		},
+
+		{"several, and one of them is the browser's", Facts{Session: session(time.Hour, false), Others: true, Consented: true}, Issue, ""},
+		{"several, and none of them is", Facts{Others: true}, Select, ""},
+		{"several, none, and a hint for somebody else", Facts{Others: true, Hint: "carol"}, Login, ""},
+		{"none: several, and one of them is the browser's", Facts{Prompt: []string{"none"}, Session: session(time.Hour, false), Others: true, Consented: true}, Issue, ""},
+		{"none: several, and none of them is", Facts{Prompt: []string{"none"}, Others: true}, Refuse, AccountSelectionRequired},
+		{"none: several, none, and a hint for somebody else", Facts{Prompt: []string{"none"}, Others: true, Hint: "carol"}, Refuse, LoginRequired},
+		{"a hint for one aside", Facts{Hint: "bob", Session: aside("bob"), Others: true, Consented: true}, Issue, ""},
+		{"none: a hint for one aside", Facts{Prompt: []string{"none"}, Hint: "bob", Session: aside("bob"), Others: true, Consented: true}, Issue, ""},
+		{"one aside has not allowed it yet", Facts{Hint: "bob", Session: aside("bob"), Others: true}, Select, ""},
+		{"one aside lacks a factor", Facts{Hint: "bob", Session: aside("bob"), Lacking: true}, Select, ""},
+		{"one aside is to prove it anew", Facts{Prompt: []string{"login"}, Hint: "bob", Session: aside("bob"), Consented: true}, Select, ""},
+		{"none: one aside has not allowed it yet", Facts{Prompt: []string{"none"}, Hint: "bob", Session: aside("bob")}, Refuse, ConsentRequired},
+		{"none: one aside is too old", Facts{Prompt: []string{"none"}, MaxAge: seconds(60), Hint: "bob", Session: aside("bob"), Consented: true}, Refuse, LoginRequired},
+
+		{"create: nobody", Facts{Prompt: []string{"create"}}, SignUp, ""},
+		{"create: somebody is there", Facts{Prompt: []string{"create"}, Session: session(time.Hour, false), Consented: true}, SignUp, ""},
+		{"create: several", Facts{Prompt: []string{"create"}, Others: true}, SignUp, ""},
+		{"create: made for it", Facts{Prompt: []string{"create"}, Session: session(0, true)}, Consent, ""},
+		{"create: given up", Facts{Prompt: []string{"create"}, Refusal: "access_denied"}, Refuse, "access_denied"},
 
 		{"max_age 0", Facts{MaxAge: seconds(0), Session: session(0, false), Consented: true}, Login, ""},
 		{"max_age 0, proven", Facts{MaxAge: seconds(0), Session: session(2*time.Second, true), Consented: true}, Issue, ""},
