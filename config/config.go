@@ -84,8 +84,9 @@ type Config struct {
 	}
 
 	Password struct {
-		Slots int
-		Queue int
+		Memory int
+		Slots  int
+		Queue  int
 	}
 
 	sources map[string]string // where the value of a key came from, by the name of the key

@@ -355,6 +355,8 @@ func TestAnUnsafeOrImpossibleSettingIsRefused(t *testing.T) {
 		{"KEIZER_MAIL_PORT=70000", "must be from 0 to 65535"},
 		{"KEIZER_MAIL_TIMEOUT=1h", "must be from 1s to 2m0s"},
 		{"KEIZER_MAIL_HELO=not a host", "must be the name of a host"},
+		{"KEIZER_PASSWORD_MEMORY=64", "must be from 19456 to 65536"},
+		{"KEIZER_PASSWORD_MEMORY=1000000", "must be from 19456 to 65536"},
 		{"KEIZER_OUTBOUND_NETWORKS=10.1.0.0/16,intranet", `"intranet" is not a network`},
 		{"KEIZER_OUTBOUND_NETWORKS=10.1.2.3/16", `"10.1.2.3/16" is not a network`},
 		{"KEIZER_OUTBOUND_NETWORKS=::ffff:10.0.0.0/104", "is not a network"},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/secret"
 )
 
@@ -274,8 +275,13 @@ var keys = []Key{
 		field:   func(c *Config) any { return &c.Log.Format },
 	},
 	{
+		Name: "password.memory", Default: strconv.Itoa(password.DefaultMemory),
+		Meaning: "KiB that the hash of a password takes (argon2id, twice over). More is harder to guess; hashes made otherwise are made anew when their person signs in.",
+		field:   func(c *Config) any { return &c.Password.Memory },
+	},
+	{
 		Name: "password.slots", Default: "0", Derived: "the cores, at most 4",
-		Meaning: "Passwords that are hashed at once; each takes 19 MiB. 0 chooses by the machine.",
+		Meaning: "Passwords that are hashed at once; each takes password.memory. 0 chooses by the machine.",
 		field:   func(c *Config) any { return &c.Password.Slots },
 	},
 	{

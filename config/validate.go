@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 )
@@ -44,6 +45,8 @@ func (c *Config) Validate() error {
 	v.check("data_dir", c.DataDir != "", "must not be empty")
 	v.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	v.oneOf("log.format", c.Log.Format, "text", "json")
+	v.check("password.memory", c.Password.Memory >= password.DefaultMemory && c.Password.Memory <= 64<<10,
+		"must be from %d to 65536: less is too easy to guess, and more is too easy to be kept busy with", password.DefaultMemory)
 	v.check("password.slots", c.Password.Slots >= 0 && c.Password.Slots <= 64, "must be from 0 to 64")
 	v.check("password.queue", c.Password.Queue >= 1 && c.Password.Queue <= 10_000, "must be from 1 to 10000")
 	return errors.Join(v.complaints...)

@@ -49,7 +49,7 @@ type room struct {
 
 func newRoom(t *testing.T, db *storage.DB) *room {
 	t.Helper()
-	return newRoomWith(t, db, password.New(password.Options{}))
+	return newRoomWith(t, db, password.New(password.Options{Memory: 64}))
 }
 
 func newRoomWith(t *testing.T, db *storage.DB, hasher *password.Hasher) *room {
@@ -739,7 +739,7 @@ func TestAnOutdatedHashIsRenewedWithTheLogin(t *testing.T) {
 		g.arrived(g.signIn("alice", rightPassword))
 	}
 	now, err := r.db.User(ctx, user.ID)
-	if err != nil || now.PasswordHash == old || !strings.HasPrefix(now.PasswordHash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+	if err != nil || now.PasswordHash == old || !strings.HasPrefix(now.PasswordHash, "$argon2id$v=19$m=64,t=2,p=1$") {
 		t.Errorf("the hash is %q, %v", now.PasswordHash, err)
 	}
 }

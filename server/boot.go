@@ -74,7 +74,7 @@ func (h *House) furnish(ctx context.Context) (err error) {
 		return err
 	}
 	h.Keys = keys.New(h.DB, keys.Options{})
-	h.Hasher = password.New(password.Options{Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
+	h.Hasher = password.New(password.Options{Memory: h.Cfg.Password.Memory, Slots: h.Cfg.Password.Slots, Queue: h.Cfg.Password.Queue})
 	if h.Composer, err = mail.NewComposer(h.Cfg.Mail.TemplatesDir); err != nil {
 		return fmt.Errorf("check the templates of mail: %w", err)
 	}

@@ -61,7 +61,7 @@ func TestWhoeverWasBroughtInFromElsewhereSignsInAndIsHashedAnew(t *testing.T) {
 				t.Errorf("%.12s: with the right password it is %d", h.hash, status)
 			}
 			renewed := stored(name)
-			if !strings.HasPrefix(renewed, "$argon2id$v=19$m=19456,t=2,p=1$") {
+			if !strings.HasPrefix(renewed, "$argon2id$v=19$m=64,t=2,p=1$") {
 				t.Errorf("%.12s: it is stored as %.20s", h.hash, renewed)
 			}
 			if status := signIn(name, h.right); status != http.StatusSeeOther || stored(name) != renewed {

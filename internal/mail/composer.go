@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	texttemplate "text/template"
 
 	"golang.org/x/text/language"
@@ -43,6 +44,16 @@ const (
 // NewComposer reads the templates, those that an operator has put into dir instead of Keizer's own, and writes a sample of every
 // letter in every language with them: what cannot be written is found before anybody waits for it. An empty dir replaces nothing.
 func NewComposer(dir string) (*Composer, error) {
+	if dir == "" {
+		return own()
+	}
+	return newComposer(dir)
+}
+
+// own is the composer of Keizer's own templates, which are the same for as long as the process lives.
+var own = sync.OnceValues(func() (*Composer, error) { return newComposer("") })
+
+func newComposer(dir string) (*Composer, error) {
 	catalog, err := messages.Load()
 	if err != nil {
 		return nil, err

@@ -22,18 +22,21 @@ var ErrBusy = errors.New("too many passwords are being checked at once")
 // ErrMalformed says that a stored hash is none, or asks for more than any hash of ours would.
 var ErrMalformed = errors.New("stored password hash is malformed or out of bounds")
 
-// current is what new hashes are made with: one of the sets that OWASP names, about 30 ms on a small machine.
-var current = params{memory: 19456, time: 2, threads: 1, salt: 16, tag: 32}
+// DefaultMemory is what a new hash takes where nobody has decided otherwise, in KiB: with the other costs it is one of the sets that
+// OWASP names, about 30 ms on a small machine.
+const DefaultMemory = 19456
 
-// Options bound the work that is done at once. Zero values mean the defaults.
+// Options bound the work that is done at once, and say how much each piece of it is. Zero values mean the defaults.
 type Options struct {
-	Slots int           // hashes at once: the cores, at most 4
-	Queue int           // callers that may wait for a slot: 64
-	Wait  time.Duration // how long each of them does: 2 s
+	Memory int           // what each new hash takes, in KiB: DefaultMemory
+	Slots  int           // hashes at once: the cores, at most 4
+	Queue  int           // callers that may wait for a slot: 64
+	Wait   time.Duration // how long each of them does: 2 s
 }
 
 // A Hasher hashes in a bounded number of slots. It is safe for concurrent use.
 type Hasher struct {
+	current   params // what new hashes are made with
 	slots     chan struct{}
 	wait      time.Duration
 	queue     int64
@@ -55,10 +58,14 @@ func New(o Options) *Hasher {
 	if o.Wait <= 0 {
 		o.Wait = 2 * time.Second
 	}
-	h := &Hasher{slots: make(chan struct{}, o.Slots), heavy: make(chan struct{}, 1), queue: int64(o.Queue), wait: o.Wait}
+	if o.Memory <= 0 {
+		o.Memory = DefaultMemory
+	}
+	current := params{memory: uint32(min(o.Memory, maxMemory)), time: 2, threads: 1, salt: 16, tag: 32} //nolint:gosec // it is bounded
+	h := &Hasher{current: current, slots: make(chan struct{}, o.Slots), heavy: make(chan struct{}, 1), queue: int64(o.Queue), wait: o.Wait}
 	salt := make([]byte, current.salt)
 	rand.Read(salt)
-	h.decoy = &stored{current: true, matches: func(password string) bool {
+	h.decoy = &stored{made: current, matches: func(password string) bool {
 		return subtle.ConstantTimeCompare(derive(password, salt, current), salt) == 1
 	}}
 	return h
@@ -69,14 +76,14 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if len(password) > MaxLength {
 		return "", ErrTooLong
 	}
-	salt := make([]byte, current.salt)
+	salt := make([]byte, h.current.salt)
 	rand.Read(salt)
 	leave, err := h.enter(ctx, false)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
 	defer leave()
-	return format(current, salt, derive(password, salt, current)), nil
+	return format(h.current, salt, derive(password, salt, h.current)), nil
 }
 
 // Verify reports whether the password is the one that phc was made of, and, if it is, whether phc is outdated: made with
@@ -129,13 +136,14 @@ func (h *Hasher) compare(ctx context.Context, password string, hash *stored, nob
 		}
 	}
 	h.worked.Add(1)
-	if !hash.current {
+	current := hash.made == h.current
+	if !current {
 		h.elsewhere.Add(1)
 	}
 	if matched := hash.matches(password); !matched || !look || nobody {
 		return false, false, nil
 	}
-	return true, !hash.current, nil
+	return true, !current, nil
 }
 
 // Worked is how many passwords were compared with a hash, or with the decoy, since the start.

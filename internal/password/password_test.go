@@ -51,6 +51,23 @@ func TestAHashIsSaltedAndNamesItsParameters(t *testing.T) {
 	}
 }
 
+func TestWhatAHashTakesIsDecidedAndAHashThatTookOtherwiseIsOutdated(t *testing.T) {
+	plain, costly := New(Options{}), New(Options{Memory: 32 << 10})
+	before, err := plain.Hash(t.Context(), "same password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := costly.Hash(t.Context(), "same password")
+	if err != nil || !strings.HasPrefix(after, "$argon2id$v=19$m=32768,t=2,p=1$") {
+		t.Fatalf("%q, %v", after, err)
+	}
+	for phc, want := range map[string]bool{before: true, after: false} {
+		if ok, outdated, err := costly.Verify(t.Context(), "same password", phc); !ok || outdated != want || err != nil {
+			t.Errorf("Verify of %.30s = %v, %v, %v", phc, ok, outdated, err)
+		}
+	}
+}
+
 // The vector is one of those that the reference implementation tests itself with (phc-winner-argon2, src/test.c).
 func TestAHashMadeElsewhereVerifiesAndIsOutdated(t *testing.T) {
 	h := New(Options{})

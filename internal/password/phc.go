@@ -33,8 +33,10 @@ const (
 type stored struct {
 	// matches does the work.
 	matches func(password string) bool
-	// heavy is true when the work takes much memory; current when it is what a new hash would take.
-	heavy, current bool
+	// made is what an argon2id hash was made with; of all others it is empty.
+	made params
+	// heavy is true when the work takes much memory.
+	heavy bool
 }
 
 // light is up to how much memory a hash may take to be computed beside others, in bytes.
@@ -51,7 +53,7 @@ func read(text string) (*stored, error) {
 	}
 	return &stored{
 		matches: func(password string) bool { return subtle.ConstantTimeCompare(derive(password, salt, p), want) == 1 },
-		heavy:   uint64(p.memory)<<10 > light, current: p == current,
+		made:    p, heavy: uint64(p.memory)<<10 > light,
 	}, nil
 }
 

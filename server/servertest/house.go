@@ -4,19 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/mail"
 	"github.com/keizer-auth/keizer/internal/password"
+	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/manage"
@@ -70,11 +75,12 @@ func Start(t testing.TB, o Options) *House {
 	cfg := config.Defaults()
 	cfg.DataDir = t.TempDir()
 	cfg.RootOrganization = "default"
+	cfg.Password.Memory = passwordMemory
 	switch {
 	case o.DatabaseURL != "":
 		cfg.Database.URL = secret.Text(o.DatabaseURL)
 	case o.ReplicaOf == nil:
-		cfg.Database.URL = secret.Text(storagetest.MigratedSQLiteURL(t))
+		cfg.Database.URL = secret.Text("sqlite:" + filepath.Join(cfg.DataDir, "keizer.db"))
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -88,6 +94,9 @@ func Start(t testing.TB, o Options) *House {
 	}
 	if o.Configure != nil {
 		o.Configure(cfg)
+	}
+	if o.DatabaseURL == "" && o.ReplicaOf == nil {
+		furnish(t, cfg)
 	}
 	handler := slog.DiscardHandler
 	if o.Log != nil {
@@ -117,6 +126,53 @@ func Start(t testing.TB, o Options) *House {
 	_, port, _ := net.SplitHostPort(address)
 	return &House{House: house, Base: cfg.Base(), URL: "http://localhost:" + port, t: t, server: s}
 }
+
+// furnish puts a database where cfg wants it: one in which the organization of development is already, since most of what a first start takes is
+// the making of keys, or an empty one where a test brings a master key or a clock of its own.
+func furnish(t testing.TB, cfg *config.Config) {
+	t.Helper()
+	bubble := time.Now().Before(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)) // of synctest, whose clock a copy would be ahead of
+	if cfg.MasterKey != "" || bubble {
+		cfg.Database.URL = secret.Text(storagetest.MigratedSQLiteURL(t))
+		return
+	}
+	first, err := firstStart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimPrefix(cfg.Database.URL.Reveal(), "sqlite:"), first.database, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.MasterKey = first.masterKey
+}
+
+// furnished is what a first start leaves behind.
+type furnished struct {
+	database  []byte
+	masterKey secret.Text
+}
+
+// firstStart starts Keizer on an empty database once in the life of this process.
+var firstStart = sync.OnceValues(func() (made furnished, err error) {
+	dir, err := os.MkdirTemp("", "keizer-first-")
+	if err != nil {
+		return made, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "keizer.db")
+	made.masterKey = secret.Text(seal.NewKey())
+	cfg := config.Defaults()
+	cfg.DataDir, cfg.RootOrganization, cfg.Database.URL, cfg.MasterKey = dir, "default", secret.Text("sqlite:"+path), made.masterKey
+	house, err := server.Boot(context.Background(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return made, err
+	}
+	if err := house.Close(); err != nil {
+		return made, err
+	}
+	made.database, err = os.ReadFile(path)
+	return made, err
+})
 
 // DeliverLogouts tells clients of the end of sessions, as a job of the server does.
 func (h *House) DeliverLogouts() {
@@ -178,9 +234,13 @@ func (h *House) User(ctx context.Context, username string) *storage.User {
 	return user
 }
 
+// passwordMemory is what hashes of passwords take in tests, in KiB. No configuration lets it be so little, and a test that is about what
+// hashing costs sets it otherwise.
+const passwordMemory = 64
+
 // passwordHash is that of Password, which hundreds of people in tests have: it is made once.
 var passwordHash = sync.OnceValues(func() (string, error) {
-	return password.New(password.Options{}).Hash(context.Background(), Password)
+	return password.New(password.Options{Memory: passwordMemory}).Hash(context.Background(), Password)
 })
 
 // Client makes a client. What the spec leaves out is that of an ordinary web application with refresh tokens.
