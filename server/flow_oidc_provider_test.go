@@ -128,7 +128,7 @@ func startProvider(ctx context.Context, t *testing.T, told map[string]any) strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := installJourney(ctx, t, "oidc-provider")
+	dir := journeyFolder(t, "oidc-provider")
 	living, kill := context.WithCancel(context.WithoutCancel(ctx)) // the test's context ends before its clean-up begins
 	node := exec.CommandContext(living, "node", "provider.mjs")
 	node.Dir = dir

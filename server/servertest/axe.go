@@ -2,47 +2,20 @@ package servertest
 
 import (
 	"context"
-	"embed"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/chromedp/chromedp"
 )
 
-//go:embed axe
-var axePackage embed.FS
-
-// axeSource is axe-core, which npm installs once for all tests of a process.
-var axeSource = sync.OnceValues(func() (source string, err error) {
-	if _, err := exec.LookPath("npm"); err != nil {
-		return "", errors.New("npm is not installed")
-	}
-	dir, err := os.MkdirTemp("", "keizer-axe-")
+// axeSource is axe-core, of npm.
+var axeSource = sync.OnceValues(func() (string, error) {
+	folder, err := nodeModules()
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	files, err := fs.Sub(axePackage, "axe")
-	if err == nil {
-		err = os.CopyFS(dir, files)
-	}
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	npm.Dir = dir
-	if out, err := npm.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("npm could not install axe-core: %w\n%s", err, out)
-	}
-	body, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
+	body, err := os.ReadFile(filepath.Join(folder, "axe-core", "axe.min.js"))
 	return string(body), err
 })
 
