@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,8 +13,34 @@ import (
 	"github.com/keizer-auth/keizer/storage/storagetest"
 )
 
-// S-104: an API that remembers the JWK Set for as long as it may never meets a token that it cannot verify, and a token is
-// never older than its key, through rotation after rotation.
+// verifier is an API that asks for the JWK Set when it may no longer remember the last, and at no other time: not even for a key that it has
+// never heard of.
+type verifier struct {
+	keys    map[string]jose.JSONWebKey
+	fetched time.Time
+	fetch   func() map[string]jose.JSONWebKey
+}
+
+func (v *verifier) verify(t *testing.T, what, token string) {
+	t.Helper()
+	if time.Since(v.fetched) >= keys.JWKSMaxAge {
+		v.keys, v.fetched = v.fetch(), time.Now()
+	}
+	jwk, known := v.keys[kidOf(t, token)]
+	if !known {
+		t.Fatalf("%s is of a key that is not known", what)
+	}
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err == nil {
+		_, err = signed.Verify(jwk)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// S-104: whoever remembers the JWK Set for as long as they may, directly or by way of a cache that does so, too, never meets a token that they
+// cannot verify, through rotation after rotation; tokens are signed by two replicas all the time, and both of them rotate.
 func TestNoVerificationFailsThroughRotations(t *testing.T) {
 	storagetest.DB(t) // the template is made outside the bubble
 	synctest.Test(t, func(t *testing.T) {
@@ -21,51 +48,64 @@ func TestNoVerificationFailsThroughRotations(t *testing.T) {
 		ctx := organization(t, db, "acme")
 		must(t, keys.Create(ctx, db))
 		const longest = 15 * time.Minute // the life of a token
-		signer, publisher := keys.New(db, keys.Options{}), keys.New(db, keys.Options{})
+		const step = time.Minute
+		replicas := []*keys.Keys{keys.New(db, keys.Options{}), keys.New(db, keys.Options{})}
+
+		// Some ask a replica; others a proxy, which answers from what it remembers of one, and does not say how old that is. Each asks in a minute
+		// of its own, of every five: the proxy is asked by one of them a minute before a rotation, and by another shortly before it asks anew.
+		start := time.Now()
+		proxy := &verifier{keys: published(t, ctx, replicas[0]), fetched: start.Add(-time.Minute)}
+		var verifiers []*verifier
+		for i, minute := range []int{0, 1, 4, 1, 3, 4} {
+			v := &verifier{keys: published(t, ctx, replicas[0]), fetched: start.Add(time.Duration(minute)*time.Minute - keys.JWKSMaxAge)}
+			v.fetch = func() map[string]jose.JSONWebKey { return published(t, ctx, replicas[i%2]) }
+			if i >= 3 {
+				v.fetch = func() map[string]jose.JSONWebKey {
+					if time.Since(proxy.fetched) >= keys.JWKSMaxAge {
+						proxy.keys, proxy.fetched = published(t, ctx, replicas[1]), time.Now()
+					}
+					return proxy.keys
+				}
+			}
+			verifiers = append(verifiers, v)
+		}
 
 		type issued struct {
 			text string
 			ends time.Time
 		}
 		var tokens []issued
-		var remembered map[string]jose.JSONWebKey
-		var fetched time.Time
 		signers := make(map[string]bool)
-		for minute := range 180 {
-			if minute%50 == 10 {
-				_, err := keys.Rotate(ctx, db, keys.EdDSA, false, longest)
-				must(t, err)
+		for n := range int(3 * time.Hour / step) {
+			if n%50 == 10 {
+				for range replicas { // whose jobs do not know of one another
+					_, err := keys.Rotate(ctx, db, keys.EdDSA, false, longest)
+					must(t, err)
+				}
 			}
-			for range 2 {
-				token := sign(t, ctx, signer, keys.EdDSA)
+			for i, replica := range replicas {
+				token := sign(t, ctx, replica, keys.EdDSA)
 				signers[kidOf(t, token)] = true
 				tokens = append(tokens, issued{token, time.Now().Add(longest)})
-				// The worst verifier: it asks anew at the last moment that it may.
-				if time.Since(fetched) >= keys.JWKSMaxAge {
-					remembered, fetched = published(t, ctx, publisher), time.Now()
+				for j, v := range verifiers {
+					v.verify(t, fmt.Sprintf("step %d: what replica %d has just signed, to verifier %d,", n, i, j), token)
 				}
-				for len(tokens) > 0 && time.Now().After(tokens[0].ends) {
-					tokens = tokens[1:]
-				}
-				for _, token := range tokens {
-					jwk, known := remembered[kidOf(t, token.text)]
-					if !known {
-						t.Fatalf("minute %d: a token of a key that is not known", minute)
-					}
-					if signed, err := jose.ParseSignedCompact(token.text, []jose.SignatureAlgorithm{jose.EdDSA}); err != nil {
-						t.Fatal(err)
-					} else if _, err := signed.Verify(jwk); err != nil {
-						t.Fatalf("minute %d: %v", minute, err)
-					}
-				}
-				time.Sleep(30 * time.Second)
 			}
+			for len(tokens) > 0 && time.Now().Add(step).After(tokens[0].ends) {
+				for j, v := range verifiers {
+					v.verify(t, fmt.Sprintf("step %d: what is about to end, to verifier %d,", n, j), tokens[0].text)
+				}
+				tokens = tokens[1:]
+			}
+			time.Sleep(step)
 		}
 		if len(signers) != 5 {
 			t.Errorf("%d keys have signed", len(signers))
 		}
-		if set := published(t, ctx, publisher); len(set) > 4 {
-			t.Errorf("%d keys are still published", len(set))
+		for _, replica := range replicas {
+			if set := published(t, ctx, replica); len(set) > 4 {
+				t.Errorf("%d keys are still published", len(set))
+			}
 		}
 		// Once nothing is rotated for long, something is due; of what is not common to all, where there is a key.
 		elsewhere := organization(t, db, "elsewhere")
