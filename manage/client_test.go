@@ -197,7 +197,8 @@ func TestClientMetadataIsReadAsItIsWritten(t *testing.T) {
 		"logo_uri":"https://rp.example/logo.png","client_uri":"https://rp.example/","policy_uri":"https://rp.example/p","tos_uri":"https://rp.example/t","jwks":` + es256JWKS + `,
 		"id_token_signed_response_alg":"ES256","post_logout_redirect_uris":["https://rp.example/bye"],"access_token_format":"jwt","skip_consent":true,"audience":["https://api.example"],
 		"software_id":"s","software_version":"1","application_type":"web","subject_type":"public","default_max_age":3600,"require_auth_time":true,
-		"default_acr_values":["urn:x"],"initiate_login_uri":"https://rp.example/login","token_endpoint_auth_signing_alg":"ES256","tos_uri#pt-BR":"https://rp.example/t/br"}`
+		"default_acr_values":["urn:x"],"initiate_login_uri":"https://rp.example/login","token_endpoint_auth_signing_alg":"ES256","tos_uri#pt-BR":"https://rp.example/t/br",
+		"request_object_signing_alg":"PS256","request_uris":["https://rp.example/o#1"],"require_signed_request_object":true,"require_pushed_authorization_requests":true}`
 	each(t, func(t *testing.T, o, _ replica) {
 		ctx := o.organization(t, "acme")
 		spec, err := manage.ParseClientSpec([]byte(body))
@@ -246,9 +247,10 @@ func TestClientMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 	for member, value := range map[string]string{
 		"client_id": `"mine"`, "client_secret": `"mine"`, "registration_access_token": `"x"`, "role": `"operator"`, "enabled": `true`, "disabled": `false`, "org_id": `"x"`, "iss": `"x"`,
 		"sub": `"x"`, "id": `"x"`, "Scope": `"x"`, "software_statement": `"x"`, "sector_identifier_uri": `"https://rp.example/s"`, "subject_type": `"pairwise"`,
-		"id_token_encrypted_response_alg": `"RSA-OAEP"`, "require_pushed_authorization_requests": `true`, "dpop_bound_access_tokens": `true`,
+		"id_token_encrypted_response_alg": `"RSA-OAEP"`, "require_pushed_authorization_requests": `"true"`, "dpop_bound_access_tokens": `true`,
 		"tls_client_certificate_bound_access_tokens": `true`, "backchannel_logout_uri": `"https://rp.example/bye#x"`, "backchannel_logout_session_required": `"yes"`, "frontchannel_logout_uri": `"https://other.example/bye"`, "application_type": `"desktop"`, "default_max_age": `-1`,
 		"require_auth_time": `"true"`, "default_acr_values": `"x"`, "initiate_login_uri": `"http://rp.example/"`, "token_endpoint_auth_signing_alg": `"ES256"`, "client_name#": `"x"`,
+		"request_object_signing_alg": `"ES256"`, "require_signed_request_object": `true`, "request_uris": `["https://rp.example/o", "http://rp.example/o"]`,
 		"client_name#a b": `"x"`, "scope#nl": `"x"`, "logo_uri#nl": `"javascript:x"`, "client_name#nl": `""`, "software_id": `""`,
 	} {
 		spec, err := manage.ParseClientSpec([]byte(`{"client_name":"App","redirect_uris":["https://rp.example/cb"],"` + member + `":` + value + `}`))

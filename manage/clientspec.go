@@ -428,17 +428,34 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		if _, ok := value.(bool); !ok {
 			c.add(name, "it must be true or false")
 		}
-	case "require_auth_time":
+	case "request_uris":
+		values, ok := textsOf(value)
+		if !ok {
+			c.add(name, "it must be an array of texts")
+		}
+		each(c, name, values, maxURIs, func(uri string) error { return checkRequestURI(uri, reach) })
+	case "request_object_signing_alg":
+		oneOf(c, name, text, append(keys.ClientAlgorithms(), keys.None))
+		if text != keys.None && len(s.JWKS) == 0 && s.JWKSURI == "" {
+			c.add(name, "it needs jwks or jwks_uri")
+		}
+	case "require_signed_request_object":
+		on, ok := value.(bool)
+		switch {
+		case !ok:
+			c.add(name, "it must be true or false")
+		case on && len(s.JWKS) == 0 && s.JWKSURI == "":
+			c.add(name, "it needs jwks or jwks_uri")
+		case on && s.Metadata["request_object_signing_alg"] == keys.None:
+			c.add(name, "with the request_object_signing_alg none nothing is signed")
+		}
+	case "require_auth_time", "require_pushed_authorization_requests":
 		if _, ok := value.(bool); !ok {
 			c.add(name, "it must be true or false")
 		}
 	case "default_acr_values":
-		values, ok := value.([]any)
-		for _, value := range values {
-			text, isText := value.(string)
-			ok = ok && isText && checkScope(text) == nil
-		}
-		if !ok || len(values) > maxScopes {
+		values, ok := textsOf(value)
+		if !ok || len(values) > maxScopes || slices.ContainsFunc(values, func(text string) bool { return checkScope(text) != nil }) {
 			c.add(name, "it must be an array of texts")
 		}
 	case "client_id", "client_secret", "client_id_issued_at", "client_secret_expires_at", "registration_access_token", "registration_client_uri":
@@ -460,6 +477,30 @@ func checkLogoutURI(uri string, reach outbound.Options) error {
 	return reach.CheckURL(uri)
 }
 
+// maxRequestURI is RFC 9101 §5.2, in characters.
+const maxRequestURI = 512
+
+// checkRequestURI checks an address at which request objects are to be fetched. A fragment says which of them it is, and is no part of it
+// (OpenID Connect Core 1.0 §6.2).
+func checkRequestURI(uri string, reach outbound.Options) error {
+	if len(uri) > maxRequestURI {
+		return fmt.Errorf("it has more than %d characters", maxRequestURI)
+	}
+	address, _, _ := strings.Cut(uri, "#")
+	return reach.CheckURL(address)
+}
+
+// textsOf returns what a member is that is an array of texts.
+func textsOf(value any) (texts []string, ok bool) {
+	values, ok := value.([]any)
+	for _, one := range values {
+		text, isText := one.(string)
+		ok = ok && isText
+		texts = append(texts, text)
+	}
+	return texts, ok
+}
+
 // sameOrigin reports whether two addresses have scheme, host and port in common (OpenID Connect Front-Channel Logout 1.0 §2).
 func sameOrigin(a, b string) bool {
 	one, err := url.Parse(a)
@@ -475,8 +516,7 @@ func sameOrigin(a, b string) bool {
 var unsupportedMembers = []string{
 	"software_statement", "sector_identifier_uri", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 	"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
-	"request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc", "request_uris",
-	"require_signed_request_object", "require_pushed_authorization_requests", "tls_client_auth_subject_dn",
+	"request_object_encryption_alg", "request_object_encryption_enc", "tls_client_auth_subject_dn",
 	"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
 	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "introspection_signed_response_alg",

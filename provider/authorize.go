@@ -53,6 +53,9 @@ type authorization struct {
 	kind        responsetype.Type
 	state       string
 
+	// refused is what is wrong with how the request was made, such as its request object; the client is to hear of it.
+	refused error
+
 	// interaction is the stored request when the browser comes back from a page; id is what the page's address names.
 	interaction *storage.Interaction
 	id          string
@@ -81,6 +84,9 @@ func (p *Provider) Authorize(c *gin.Context) error {
 // authorize dispatches: it checks the request, gathers the facts, and does what prompt.Next says. Pages never route to one
 // another; each comes back here.
 func (p *Provider) authorize(c *gin.Context, a *authorization) error {
+	if a.refused != nil {
+		return a.refused
+	}
 	ctx, unit := p.store.Begin(c.Request.Context())
 	unit.Client = a.client.At(a.redirectURI)
 
@@ -167,7 +173,13 @@ func (p *Provider) readAuthorization(c *gin.Context) (*authorization, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.interaction == nil && !a.form.Has(paramPAR) {
+		a.refused = p.readDirect(c.Request.Context(), a)
+	}
 	if err := a.proveRedirect(); err != nil {
+		if a.refused != nil {
+			return nil, refusedPage(a.refused, requestErrorPage)
+		}
 		return nil, err
 	}
 	a.mode = a.answerMode()
@@ -175,6 +187,14 @@ func (p *Provider) readAuthorization(c *gin.Context) (*authorization, error) {
 		a.state = a.form.Get("state")
 	}
 	return a, nil
+}
+
+// readDirect reads how a request is made that was neither stored here nor pushed.
+func (p *Provider) readDirect(ctx context.Context, a *authorization) error {
+	if a.client.RequiresPushedRequests() {
+		return fosite.ErrInvalidRequest.WithHint("The client is registered to push its requests.") // RFC 9126 §6
+	}
+	return p.readObject(ctx, a, false)
 }
 
 func authorizationForm(r *http.Request) (url.Values, error) {
@@ -235,12 +255,7 @@ func (p *Provider) checkAuthorization(ctx context.Context, unit *fositestore.Uni
 	if err := acceptParams(form); err != nil {
 		return err
 	}
-	switch {
-	case form.Get("request") != "":
-		return fosite.ErrRequestNotSupported.WithHint("Request objects are not supported.")
-	case form.Get("request_uri") != "":
-		return fosite.ErrRequestURINotSupported.WithHint("request_uri is supported for pushed authorization requests only.")
-	case form.Get("registration") != "":
+	if form.Get("registration") != "" {
 		return fosite.ErrRegistrationNotSupported.WithHint("The registration parameter is not supported.")
 	}
 	if err := a.readResponseType(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/provider/prompt"
 )
 
@@ -59,6 +61,7 @@ type metadata struct {
 	RequestParameter      bool     `json:"request_parameter_supported"`
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	RequestURIRegistered  bool     `json:"require_request_uri_registration"`
+	RequestObjectAlgs     []string `json:"request_object_signing_alg_values_supported,omitempty"`
 	PARRequired           bool     `json:"require_pushed_authorization_requests"`
 }
 
@@ -89,6 +92,13 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 	for _, tag := range p.pages.Languages() {
 		locales = append(locales, tag.String())
 	}
+	requests := org.Decided().Requests
+	var objectAlgs []string
+	if requests.Taken() {
+		if objectAlgs = p.clientAlgs; requests.Unsigned {
+			objectAlgs = append(slices.Clone(objectAlgs), keys.None)
+		}
+	}
 	return metadata{
 		Issuer:                org.Issuer,
 		AuthorizationEndpoint: base + "authorize",
@@ -109,11 +119,11 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		SubjectTypes:          []string{"public"},
 		IDTokenAlgs:           algs,
 		TokenAuthMethods:      methods,
-		TokenAuthAlgs:         p.assertionAlgs,
+		TokenAuthAlgs:         p.clientAlgs,
 		IntrospectionMethods:  confidential,
-		IntrospectionAlgs:     p.assertionAlgs,
+		IntrospectionAlgs:     p.clientAlgs,
 		RevocationMethods:     methods,
-		RevocationAlgs:        p.assertionAlgs,
+		RevocationAlgs:        p.clientAlgs,
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             proof.Values(),
 		PromptValues:          prompts,
@@ -125,6 +135,10 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		FrontChannelSession:   true,
 		BackChannelLogout:     true,
 		BackChannelSession:    true,
+		RequestParameter:      requests.ByValue,
+		RequestURIParameter:   requests.ByReference,
+		RequestURIRegistered:  true,
+		RequestObjectAlgs:     objectAlgs,
 	}, nil
 }
 

@@ -53,6 +53,10 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 	// The whole request is checked now, as at the authorization endpoint, so that a client hears of its mistakes at once
 	// (RFC 9126 §2.1).
 	a := &authorization{form: form, client: client}
+	if err := p.readObject(c.Request.Context(), a, true); err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
 	if err := a.proveRedirect(); err != nil {
 		p.jsonError(c, fosite.ErrInvalidRequest.WithHint("The redirect_uri is missing or not registered for this client.").WithWrap(err))
 		return nil
@@ -70,7 +74,7 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 
 	id := secret.New(secret.PAR)
 	err = p.db.CreatePAR(ctx, &storage.PAR{
-		Digest: secret.Digest(id), ClientID: client.ClientID, Params: form, ExpiresAt: time.Now().UTC().Add(parLifetime),
+		Digest: secret.Digest(id), ClientID: client.ClientID, Params: a.form, ExpiresAt: time.Now().UTC().Add(parLifetime),
 	})
 	if err != nil {
 		p.jsonError(c, err)

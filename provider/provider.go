@@ -42,6 +42,7 @@ type Deps struct {
 type Provider struct {
 	db            *storage.DB
 	keys          *keys.Keys
+	clientKeys    *keys.ClientKeys
 	keyring       *seal.Keyring
 	pages         *web.Pages
 	sessions      *web.Sessions
@@ -53,12 +54,14 @@ type Provider struct {
 	catalogues    *catalogues
 	authenticator *clientAuthenticator
 	// failures are of clients that fail to prove who they are.
-	failures      *throttle.Local
-	assertionAlgs []string
-	fosite        *fosite.Fosite
-	metadata      *documents
-	idTokens      *idTokenHandler
-	outside       *http.Client
+	failures   *throttle.Local
+	clientAlgs []string
+	fosite     *fosite.Fosite
+	metadata   *documents
+	idTokens   *idTokenHandler
+	outside    *http.Client
+	// requestObjects are those that clients keep at addresses of theirs.
+	requestObjects *requestObjects
 }
 
 // New puts a Provider together.
@@ -68,13 +71,14 @@ func New(d Deps) *Provider {
 	strategy := &tokenStrategy{keys: d.Keys}
 
 	p := &Provider{
-		db: d.DB, keys: d.Keys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
+		db: d.DB, keys: d.Keys, clientKeys: d.ClientKeys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
 		clients: clients, store: store, catalogues: newCatalogues(d.DB, d.Management),
-		authenticator: &clientAuthenticator{clients: clients, assertions: keys.NewAssertionVerifier(d.DB, d.ClientKeys)},
-		failures:      throttle.NewLocal(throttle.ClientNetwork),
-		assertionAlgs: keys.ClientAlgorithms(),
-		metadata:      newDocuments(),
-		outside:       d.Outside.HTTP(maxLogoutAnswer),
+		authenticator:  &clientAuthenticator{clients: clients, assertions: keys.NewAssertionVerifier(d.DB, d.ClientKeys)},
+		failures:       throttle.NewLocal(throttle.ClientNetwork),
+		clientAlgs:     keys.ClientAlgorithms(),
+		metadata:       newDocuments(),
+		outside:        d.Outside.HTTP(maxLogoutAnswer),
+		requestObjects: newRequestObjects(d.Outside),
 	}
 	p.idTokens = &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 

@@ -392,7 +392,7 @@ func TestAPushedRequestIsCheckedWhenItIsPushed(t *testing.T) {
 		code   string
 	}{
 		"a request_uri in it":            {[]string{"request_uri", requestURIPrefix + "x"}, "invalid_request"},
-		"a request object":               {[]string{"request", "x.y.z"}, "request_not_supported"},
+		"a request object that is none":  {[]string{"request", "x.y.z"}, "invalid_request_object"},
 		"an unregistered redirect URI":   {[]string{"redirect_uri", "https://evil.example/cb"}, "invalid_request"},
 		"no redirect URI":                {[]string{"redirect_uri", ""}, "invalid_request"},
 		"a scope that it may not have":   {[]string{"scope", "openid admin"}, "invalid_scope"},
@@ -437,10 +437,11 @@ func TestCredentialsInAnAddressAreRefused(t *testing.T) {
 
 // --- 3. Request objects ---
 
-func TestARequestObjectIsRefusedAndNeverIgnored(t *testing.T) {
+func TestARequestObjectIsRefusedAndNeverIgnoredWhereItIsTurnedOff(t *testing.T) {
 	t.Parallel()
 	key := newClientKey(t)
 	house, _, client := beginWith(t, "", manage.ClientSpec{SkipConsent: true, JWKS: key.public(t)})
+	decided(t, house, "default", "request_objects.by_value", "false")
 	claims := map[string]any{"iss": client.ID, "aud": client.Issuer, "client_id": client.ID, "state": "theirs", "scope": "openid offline_access", "max_age": 3600}
 	for _, scope := range []string{"openid", "openid email", "email", ""} {
 		for name, test := range map[string]struct{ param, value, code string }{
@@ -459,7 +460,7 @@ func TestARequestObjectIsRefusedAndNeverIgnored(t *testing.T) {
 		}
 	}
 	told := house.Get(client.Issuer + "/.well-known/openid-configuration").JSON()
-	if told["request_parameter_supported"] != false || told["request_uri_parameter_supported"] != false {
+	if told["request_parameter_supported"] != false || told["request_uri_parameter_supported"] != false || told["request_object_signing_alg_values_supported"] != nil {
 		t.Error("the metadata promises request objects")
 	}
 }

@@ -53,27 +53,52 @@ func (Client) TableName() string { return "oauth_clients" }
 
 // DefaultACRValues are the authentication contexts that the client asks for where a request does not say (OpenID Connect Dynamic
 // Client Registration 1.0 §2).
-func (c *Client) DefaultACRValues() (values []string) {
-	listed, _ := c.Metadata["default_acr_values"].([]any)
+func (c *Client) DefaultACRValues() []string { return c.texts("default_acr_values") }
+
+// BackChannelLogoutURI is where the client wants to be told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2); or empty.
+func (c *Client) BackChannelLogoutURI() string { return c.text("backchannel_logout_uri") }
+
+// FrontChannelLogoutURI is what the client wants to have loaded by the browser in which a session ends (OpenID Connect Front-Channel Logout
+// 1.0 §2); or empty.
+func (c *Client) FrontChannelLogoutURI() string { return c.text("frontchannel_logout_uri") }
+
+// RequestURIs are the addresses at which the client keeps request objects (OpenID Connect Dynamic Client Registration 1.0 §2).
+func (c *Client) RequestURIs() []string { return c.texts("request_uris") }
+
+// RequestObjectSigningAlg is what the client's request objects must be signed by; empty is whatever is accepted.
+func (c *Client) RequestObjectSigningAlg() string { return c.text("request_object_signing_alg") }
+
+// RequestObjectEncryption is how the client encrypts request objects that it encrypts, the way in which the key is agreed upon and the way in
+// which the content is encrypted; empty is whatever is accepted.
+func (c *Client) RequestObjectEncryption() (alg, enc string) {
+	return c.text("request_object_encryption_alg"), c.text("request_object_encryption_enc")
+}
+
+// RequiresSignedRequestObject reports whether the client asks by signed request objects only (RFC 9101 §10.5).
+func (c *Client) RequiresSignedRequestObject() bool {
+	return c.Metadata["require_signed_request_object"] == true
+}
+
+// RequiresPushedRequests reports whether the client pushes every request (RFC 9126 §6).
+func (c *Client) RequiresPushedRequests() bool {
+	return c.Metadata["require_pushed_authorization_requests"] == true
+}
+
+// text is a member of the metadata that is a text, or empty.
+func (c *Client) text(name string) string {
+	value, _ := c.Metadata[name].(string)
+	return value
+}
+
+// texts is a member of the metadata that is an array of texts.
+func (c *Client) texts(name string) (values []string) {
+	listed, _ := c.Metadata[name].([]any)
 	for _, one := range listed {
 		if value, ok := one.(string); ok {
 			values = append(values, value)
 		}
 	}
 	return values
-}
-
-// BackChannelLogoutURI is where the client wants to be told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2); or empty.
-func (c *Client) BackChannelLogoutURI() string {
-	uri, _ := c.Metadata["backchannel_logout_uri"].(string)
-	return uri
-}
-
-// FrontChannelLogoutURI is what the client wants to have loaded by the browser in which a session ends (OpenID Connect Front-Channel Logout
-// 1.0 §2); or empty.
-func (c *Client) FrontChannelLogoutURI() string {
-	uri, _ := c.Metadata["frontchannel_logout_uri"].(string)
-	return uri
 }
 
 // PKCEOptional is the name under which it is written down that a client may do without PKCE.

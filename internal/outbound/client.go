@@ -114,44 +114,50 @@ func (c *Client) guard(network, address string) error {
 // Get returns the body at an address, if it is answered with 200 and the body has no more than limit bytes. Every error is
 // an ErrFetch.
 func (c *Client) Get(ctx context.Context, address, accept string, limit int64) ([]byte, error) {
+	body, _, err := c.Fetch(ctx, address, accept, limit)
+	return body, err
+}
+
+// Fetch is Get for those who want to know what the body is said to be, as well.
+func (c *Client) Fetch(ctx context.Context, address, accept string, limit int64) (body []byte, header http.Header, err error) {
 	u, err := c.may.parse(address)
 	if err != nil {
-		return nil, fail("address: %w", err)
+		return nil, nil, fail("address: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.may.Timeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
-		return nil, fail("request: %w", err)
+		return nil, nil, fail("request: %w", err)
 	}
 	request.Header.Set("Accept", accept)
 	request.Header.Set("Accept-Encoding", "identity")
 	request.Header.Set("User-Agent", "Keizer")
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, fail("get: %w", err)
+		return nil, nil, fail("get: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fail("answered with status %d", response.StatusCode)
+		return nil, nil, fail("answered with status %d", response.StatusCode)
 	}
 	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return nil, fail("answered in an encoding that was not asked for")
+		return nil, nil, fail("answered in an encoding that was not asked for")
 	}
 	if response.ContentLength > limit {
-		return nil, fail("answer of %d bytes is longer than %d", response.ContentLength, limit)
+		return nil, nil, fail("answer of %d bytes is longer than %d", response.ContentLength, limit)
 	}
-	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
+	body, err = io.ReadAll(io.LimitReader(response.Body, limit+1))
 	if err == nil {
 		err = ctx.Err() // a server that sees us leave may end its answer in order before we are gone
 	}
 	if err != nil {
-		return nil, fail("read answer: %w", err)
+		return nil, nil, fail("read answer: %w", err)
 	}
 	if int64(len(body)) > limit {
-		return nil, fail("answer is longer than %d bytes", limit)
+		return nil, nil, fail("answer is longer than %d bytes", limit)
 	}
-	return body, nil
+	return body, response.Header, nil
 }
 
 // HTTP returns the client for a library that makes requests of its own: each is guarded as those of Get are, and of no answer is

@@ -17,6 +17,7 @@ type Settings struct {
 	Login        Login        `json:"login"`
 	Sessions     Sessions     `json:"sessions"`
 	Tokens       Tokens       `json:"tokens"`
+	Requests     Requests     `json:"request_objects"`
 	Mail         Mail         `json:"mail"`
 }
 
@@ -111,6 +112,19 @@ type Tokens struct {
 	LegacyResponseTypes bool `json:"legacy_response_types"`
 }
 
+// Requests say which request objects of clients are taken (RFC 9101, OpenID Connect Core 1.0 §6).
+type Requests struct {
+	// ByValue takes them along with a request (the parameter request).
+	ByValue bool `json:"by_value"`
+	// ByReference has the server fetch them where a client is registered to keep them (the parameter request_uri).
+	ByReference bool `json:"by_reference"`
+	// Unsigned takes those that nobody has signed, of clients that are registered to send such.
+	Unsigned bool `json:"unsigned"`
+}
+
+// Taken reports whether there are any that are taken.
+func (r Requests) Taken() bool { return r.ByValue || r.ByReference }
+
 // Mail says from whom mail to the organization's people comes.
 type Mail struct {
 	// FromName is the name beside the address; empty is the organization's.
@@ -128,6 +142,7 @@ func Default() *Settings {
 		SignUp:       SignUp{Mode: SignUpInvitation, Fields: map[string]string{"name": "optional"}},
 		SecondFactor: SecondFactor{Require: RequireNobody, EmailCode: true, Remember: Duration(month)},
 		Login:        Login{Methods: []string{WithPassword, WithPasskey}},
+		Requests:     Requests{ByValue: true},
 	}
 }
 

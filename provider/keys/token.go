@@ -91,6 +91,11 @@ func (c Claims) CheckTimes(now time.Time) error {
 	case !now.Before(exp.Add(Leeway)):
 		return refuse("it has expired")
 	}
+	return c.checkBegun(now)
+}
+
+// checkBegun refuses a token that is from the future, by more than Leeway.
+func (c Claims) checkBegun(now time.Time) error {
 	for _, name := range []string{"nbf", "iat"} {
 		at, there, err := c.Date(name)
 		if err != nil {
@@ -117,48 +122,57 @@ var forbidden = []string{"crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c"
 
 // parseCompact reads a compact JWS whose payload is a JSON object, and whose algorithm is one of algs.
 func parseCompact(text string, algs []string) (*compactToken, error) {
+	t, signature, err := readCompact(text, algs)
+	if err != nil {
+		return nil, err
+	}
+	if t.signature, err = base64.RawURLEncoding.Strict().DecodeString(signature); err != nil || len(t.signature) == 0 {
+		return nil, refuse("its signature is not base64url")
+	}
+	return t, nil
+}
+
+// readCompact reads all but the signature, which it returns as it stands there.
+func readCompact(text string, algs []string) (t *compactToken, signature string, err error) {
 	if len(text) > maxToken {
-		return nil, refuse("it is too long")
+		return nil, "", refuse("it is too long")
 	}
 	// Go's decoder skips line breaks; a token that may have them would have many forms.
 	if strings.ContainsAny(text, "\r\n") {
-		return nil, refuse("it has a line break")
+		return nil, "", refuse("it has a line break")
 	}
 	header, rest, _ := strings.Cut(text, ".")
-	payload, signature, _ := strings.Cut(rest, ".")
-	if header == "" || payload == "" || signature == "" || strings.Contains(signature, ".") {
-		return nil, refuse("it does not have three parts")
+	payload, signature, signed := strings.Cut(rest, ".")
+	if header == "" || payload == "" || !signed || strings.Contains(signature, ".") {
+		return nil, "", refuse("it does not have three parts")
 	}
 	members, err := decodeObject(header)
 	if err != nil {
-		return nil, fmt.Errorf("%w: header: %w", ErrToken, err)
+		return nil, "", fmt.Errorf("%w: header: %w", ErrToken, err)
 	}
 	for _, name := range forbidden {
 		if _, there := members[name]; there {
-			return nil, refuse("its header has " + name)
+			return nil, "", refuse("its header has " + name)
 		}
 	}
-	t := &compactToken{text: text}
+	t = &compactToken{text: text}
 	for name, into := range map[string]*string{"alg": &t.alg, "kid": &t.kid, "typ": &t.typ} {
 		if _, there := members[name]; !there {
 			continue
 		}
 		if *into = Claims(members).Text(name); *into == "" {
-			return nil, refuse("header: " + name + " is not a text")
+			return nil, "", refuse("header: " + name + " is not a text")
 		}
 	}
 	if !slices.Contains(algs, t.alg) {
-		return nil, refuse("its algorithm is not accepted")
+		return nil, "", refuse("its algorithm is not accepted")
 	}
 	claims, err := decodeObject(payload)
 	if err != nil {
-		return nil, fmt.Errorf("%w: payload: %w", ErrToken, err)
+		return nil, "", fmt.Errorf("%w: payload: %w", ErrToken, err)
 	}
 	t.claims = claims
-	if t.signature, err = base64.RawURLEncoding.Strict().DecodeString(signature); err != nil {
-		return nil, refuse("its signature is not base64url")
-	}
-	return t, nil
+	return t, signature, nil
 }
 
 func decodeObject(part string) (map[string]json.RawMessage, error) {
