@@ -162,6 +162,7 @@ func (a *API) mountClients() {
 		description: "A member that is null goes back to its default. A client that comes to need a secret by it is given one, which is shown this once.",
 		permission:  permission.ClientsWrite, schema: patchSchema,
 	}, func(ctx context.Context, in *patchIn) (out *one[Client], err error) {
+		ctx = a.askSector(ctx, in.Client, in.Body)
 		err = a.ifClient(ctx, in.Changing, in.Client, func(ctx context.Context) error {
 			return a.db.InTx(ctx, func(ctx context.Context) error {
 				if err := a.db.LockClient(ctx, in.Client); err != nil {
@@ -200,6 +201,22 @@ func (a *API) mountClients() {
 		return nil, a.ifClient(ctx, in.Changing, in.Client, func(ctx context.Context) error { return a.operators.DeleteClient(ctx, in.Client) })
 	})
 
+	type subjectIn struct {
+		OfClient
+		Subject string `path:"subject" maxLength:"255" doc:"What the client knows the person by: the sub of its tokens."`
+	}
+	register(a, operation{
+		id: "get-client-subject", method: http.MethodGet, path: clientPath + "/subjects/{subject}", summary: "Show whom a client knows by a sub",
+		description: "Finds the person whom an application speaks of by a sub, also where that is pairwise (OpenID Connect Core 1.0 §8.1).",
+		permission:  permission.UsersRead,
+	}, func(ctx context.Context, in *subjectIn) (*one[User], error) {
+		row, err := a.operators.UserBehind(ctx, in.Client, in.Subject)
+		if err != nil {
+			return nil, err
+		}
+		return shown(userOf(row))
+	})
+
 	type rotateIn struct {
 		OfClient
 		Body *SecretRotation
@@ -222,6 +239,17 @@ func (a *API) mountClients() {
 		}
 		return shown(clientWith(row, secret))
 	})
+}
+
+// askSector has what stands at the sector_identifier_uri of a client fetched, if a patch makes that another, before anything is locked. What
+// is wrong with the patch, or with the client, is for the deed to say.
+func (a *API) askSector(ctx context.Context, clientID string, body []byte) context.Context {
+	if before, err := a.db.Client(ctx, clientID); err == nil {
+		if patch, err := clientPatch(before, body); err == nil {
+			return a.operators.AskSector(ctx, clientID, patch)
+		}
+	}
+	return a.operators.AskSectors(ctx)
 }
 
 // clientPatch reads a merge patch of a client as it is.

@@ -16,7 +16,7 @@ import (
 
 // User is a person as they are answered. The members are called as the columns are.
 type User struct {
-	ID         string         `json:"id" format:"uuid" doc:"What applications know as sub."`
+	ID         string         `json:"id" format:"uuid" doc:"What applications know as sub, unless they know people by pairwise identifiers."`
 	Email      string         `json:"email"`
 	Username   string         `json:"username,omitempty"`
 	FullName   string         `json:"full_name,omitempty"`

@@ -89,6 +89,10 @@ func (o *Operators) Apply(ctx context.Context, m *Manifest, options ApplyOptions
 	if err := m.checkSecrets(options.Secrets); err != nil {
 		return nil, err
 	}
+	ctx, err := o.askSectors(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("apply: %w", err)
+	}
 	for attempt := 1; ; attempt++ {
 		set, err := o.keysFor(ctx, m, options)
 		if err != nil {

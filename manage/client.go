@@ -72,6 +72,9 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	if err := o.mayRegister(ctx, client); err != nil {
 		return nil, "", err
 	}
+	if err := checkSector(o.AskSectors(ctx, spec), nil, spec); err != nil {
+		return nil, "", err
+	}
 	if given != "" {
 		if err := takeSecret(client, given); err != nil {
 			return nil, "", err
@@ -280,9 +283,11 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 // comes to need a secret by it, that is returned; else there is none.
 func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch ClientPatch) (*storage.Client, secret.Text, error) {
 	var made secret.Text
+	ctx = o.AskSector(ctx, clientID, patch)
 	client, err := o.changeClient(ctx, clientID, "client.updated", func(client *storage.Client) (map[string]any, error) {
+		before := SpecOf(client)
 		spec := patch.to(SpecOf(client)).Complete()
-		if err := spec.validate(o.reach); err != nil {
+		if err := o.validate(ctx, &before, spec); err != nil {
 			return nil, err
 		}
 		spec.apply(client)

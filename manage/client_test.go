@@ -246,7 +246,7 @@ func TestClientMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 	// What can be told when all is known.
 	for member, value := range map[string]string{
 		"client_id": `"mine"`, "client_secret": `"mine"`, "registration_access_token": `"x"`, "role": `"operator"`, "enabled": `true`, "disabled": `false`, "org_id": `"x"`, "iss": `"x"`,
-		"sub": `"x"`, "id": `"x"`, "Scope": `"x"`, "software_statement": `"x"`, "sector_identifier_uri": `"https://rp.example/s"`, "subject_type": `"pairwise"`,
+		"sub": `"x"`, "id": `"x"`, "Scope": `"x"`, "software_statement": `"x"`, "sector_identifier_uri": `"http://rp.example/s"`, "subject_type": `"transient"`,
 		"id_token_encrypted_response_alg": `"RSA-OAEP"`, "require_pushed_authorization_requests": `"true"`, "dpop_bound_access_tokens": `true`,
 		"tls_client_certificate_bound_access_tokens": `true`, "backchannel_logout_uri": `"https://rp.example/bye#x"`, "backchannel_logout_session_required": `"yes"`, "frontchannel_logout_uri": `"https://other.example/bye"`, "application_type": `"desktop"`, "default_max_age": `-1`,
 		"require_auth_time": `"true"`, "default_acr_values": `"x"`, "initiate_login_uri": `"http://rp.example/"`, "token_endpoint_auth_signing_alg": `"ES256"`, "client_name#": `"x"`,

@@ -223,6 +223,7 @@ func (s ClientSpec) validate(reach outbound.Options) error {
 	s.checkRedirects(&c, reach)
 	s.checkScopes(&c)
 	s.checkKeys(&c, reach)
+	s.checkSubject(&c, reach)
 
 	oneOf(&c, "id_token_signed_response_alg", s.IDTokenAlg, keys.Algorithms())
 	oneOf(&c, "access_token_format", s.AccessTokenFormat, []string{FormatOpaque, FormatJWT})
@@ -400,10 +401,7 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		if text != "web" && text != "native" {
 			c.add(name, "it must be web or native")
 		}
-	case "subject_type":
-		if text != "public" {
-			c.add(name, "only public is supported")
-		}
+	case memberSubjectType, memberSectorURI: // checkSubject
 	case "token_endpoint_auth_signing_alg":
 		oneOf(c, name, text, keys.ClientAlgorithms())
 		if s.AuthMethod != AuthPrivateKeyJWT {
@@ -514,7 +512,7 @@ func sameOrigin(a, b string) bool {
 // unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
 // here: they are listed for the sake of a better message.
 var unsupportedMembers = []string{
-	"software_statement", "sector_identifier_uri", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
+	"software_statement", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
 	"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
 	"request_object_encryption_alg", "request_object_encryption_enc", "tls_client_auth_subject_dn",
 	"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",

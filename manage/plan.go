@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -611,7 +612,7 @@ func (p *planner) planClients(ctx context.Context) error {
 			row = new(there[i])
 			there = slices.Delete(there, i, i+1)
 		}
-		if err := p.planClient(w, row); err != nil {
+		if err := p.planClient(ctx, w, row); err != nil {
 			return err
 		}
 	}
@@ -634,7 +635,7 @@ func (p *planner) planClients(ctx context.Context) error {
 	return err
 }
 
-func (p *planner) planClient(w wantedClient, row *storage.Client) error {
+func (p *planner) planClient(ctx context.Context, w wantedClient, row *storage.Client) error {
 	desired := w.spec.Complete()
 	after, err := clientMembers(desired, w.disabled)
 	if err != nil {
@@ -686,7 +687,13 @@ func (p *planner) planClient(w wantedClient, row *storage.Client) error {
 	}
 	p.put(s, before, after)
 	if row == nil || len(memberChanges(before, after)) > 0 {
-		c.found = append(c.found, desired.validate(p.o.reach))
+		var was *ClientSpec
+		if row != nil {
+			was = new(SpecOf(row))
+		}
+		if err := p.o.validate(ctx, was, desired); !errors.Is(err, storage.ErrConflict) { // of which the deed itself will say
+			c.found = append(c.found, err)
+		}
 	}
 	p.judge(s, c.err())
 	return nil

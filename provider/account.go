@@ -60,7 +60,7 @@ func (a *authorization) isFor(session *storage.Session) bool {
 // §3.1.2.1). Without a hint it means nobody in particular.
 func (a *authorization) means(user *storage.User) bool {
 	if a.hint != "" {
-		return a.hint == user.ID.String()
+		return a.hint == a.names.subject(user.ID.String())
 	}
 	hint := a.loginHint()
 	if hint == "" {

@@ -67,6 +67,8 @@ type authorization struct {
 	hint    string // the subject that id_token_hint names
 	subject string // and the one that claims names
 	claims  fositestore.ClaimNames
+	// names are what the client knows people by, and so what those two may say.
+	names names
 }
 
 // Authorize serves GET and POST /oauth2/authorize (RFC 6749 §3.1, OpenID Connect Core 1.0 §3.1.2).
@@ -393,7 +395,10 @@ func (a *authorization) readPrompt(ctx context.Context) error {
 
 // readHint verifies an id_token_hint: an ID token of ours, for this client, however long expired and whichever of our keys
 // signed it (OpenID Connect Core 1.0 §3.1.2.1).
-func (p *Provider) readHint(ctx context.Context, a *authorization) error {
+func (p *Provider) readHint(ctx context.Context, a *authorization) (err error) {
+	if a.names, err = p.subjects.names(ctx, a.client.Sector()); err != nil {
+		return err
+	}
 	a.hint = a.subject
 	token := a.form.Get("id_token_hint")
 	if token == "" {
@@ -436,14 +441,14 @@ func (p *Provider) facts(ctx context.Context, a *authorization, who *account, de
 		return facts, nil
 	}
 	mine := a.interaction != nil && a.interaction.SessionID != nil && *a.interaction.SessionID == session.ID
+	var err error
 	facts.Session = &prompt.Session{
-		Subject:  user.ID.String(),
+		Subject:  a.names.subject(user.ID.String()),
 		AuthTime: session.AuthTime,
 		Fresh:    mine && a.interaction.AuthenticatedAt != nil,
 		Chosen:   mine && a.interaction.SelectedAt != nil,
 		Aside:    who.aside,
 	}
-	var err error
 	if facts.Lacking, err = p.lacking(ctx, a, session, user, device); err != nil {
 		return facts, err
 	}
@@ -557,7 +562,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 		Subject: user.ID.String(),
 		Facts: fositestore.Facts{
 			AuthTime: session.AuthTime.Unix(), ACR: a.acr.Met(session.ACR), AMR: session.AMR,
-			SessionID: session.ID.String(), Nonce: a.form.Get("nonce"), Claims: a.claims,
+			SessionID: session.ID.String(), Sector: a.client.Sector(), Nonce: a.form.Get("nonce"), Claims: a.claims,
 		},
 	}
 	if a.kind.Token {

@@ -60,10 +60,14 @@ func (p *Provider) TellOfLogout(ctx context.Context, logout *storage.SessionClie
 	if address == "" {
 		return nil
 	}
+	known, err := p.subjects.names(ctx, client.Sector())
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	token, err := p.keys.Sign(ctx, client.IDTokenAlg, "logout+jwt", logoutTokenClaims{
-		Issuer: org.Issuer, Subject: logout.UserID.String(), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
-		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: logout.SessionID.String(),
+		Issuer: org.Issuer, Subject: known.subject(logout.UserID.String()), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
+		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: known.session(logout.SessionID.String()),
 	})
 	if err != nil {
 		return fmt.Errorf("sign a logout token: %w", err)

@@ -116,7 +116,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		ResponseTypes:         responsetype.Supported(legacy),
 		ResponseModes:         []string{modeQuery, modeFragment, modeFormPost},
 		GrantTypes:            grants,
-		SubjectTypes:          []string{"public"},
+		SubjectTypes:          []string{"public", "pairwise"},
 		IDTokenAlgs:           algs,
 		TokenAuthMethods:      methods,
 		TokenAuthAlgs:         p.clientAlgs,

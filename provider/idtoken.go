@@ -21,6 +21,7 @@ import (
 // replaces fosite's OpenID Connect handlers and their strategy.
 type idTokenHandler struct {
 	keys      *keys.Keys
+	subjects  *subjects
 	lifetimes Lifetimes
 	// about are the claims about the person that a grant was asked for by name.
 	about func(ctx context.Context, session *fositestore.Session) (map[string]any, error)
@@ -95,10 +96,14 @@ func (h *idTokenHandler) make(
 	if err != nil {
 		return "", err
 	}
+	known, err := h.subjects.of(ctx, session)
+	if err != nil {
+		return "", err
+	}
 	now := time.Now()
 	claims := idTokenClaims{
 		Issuer:    org.Issuer,
-		Subject:   session.Subject,
+		Subject:   known.subject(session.Subject),
 		Audience:  client.ClientID,
 		ExpiresAt: now.Add(h.lifetimes.of(org).ID).Unix(),
 		IssuedAt:  now.Unix(),
@@ -106,7 +111,7 @@ func (h *idTokenHandler) make(
 		Nonce:     session.Facts.Nonce,
 		ACR:       session.Facts.ACR,
 		AMR:       session.Facts.AMR,
-		SessionID: session.Facts.SessionID,
+		SessionID: known.session(session.Facts.SessionID),
 	}
 	if with.access != "" {
 		claims.AccessTokenHash = halfHash(client.IDTokenAlg, with.access)

@@ -131,12 +131,13 @@ func (p *Provider) introspect(ctx context.Context, caller *fositestore.Client, t
 			found.Rights = held.saidBy(access.Scope)
 		}
 	}
-	err = found.addFacts(grant)
+	err = p.addFacts(ctx, &found, grant)
 	return found, err
 }
 
-// addFacts adds what is true of the grant; a token that a client holds for itself has none.
-func (i *introspection) addFacts(grant *storage.Grant) error {
+// addFacts adds what is true of the grant; a token that a client holds for itself has none. Of the person it says to everybody what it says
+// to the client that it was issued to, as a JWT does (RFC 9068 §2.2): what a resource server were told besides, it could tell the client.
+func (p *Provider) addFacts(ctx context.Context, found *introspection, grant *storage.Grant) error {
 	if grant == nil {
 		return nil
 	}
@@ -144,8 +145,15 @@ func (i *introspection) addFacts(grant *storage.Grant) error {
 	if err != nil {
 		return err
 	}
-	i.AuthTime, i.ACR, i.AMR = facts.AuthTime, facts.ACR, facts.AMR
-	return nil
+	found.AuthTime, found.ACR, found.AMR = facts.AuthTime, facts.ACR, facts.AMR
+	if grant.UserID == nil {
+		return nil
+	}
+	known, err := p.subjects.names(ctx, facts.Sector)
+	if err == nil {
+		found.Subject = known.subject(grant.UserID.String())
+	}
+	return err
 }
 
 // introspectRefresh is for the owner alone: a resource server has no business with refresh tokens.
@@ -162,9 +170,6 @@ func (p *Provider) introspectRefresh(ctx context.Context, org *tenant.Org, calle
 		ExpiresAt: refresh.ExpiresAt.Unix(), IssuedAt: refresh.CreatedAt.Unix(),
 		Audience: accessAudience(org, grant.Audience), Issuer: org.Issuer,
 	}
-	if grant.UserID != nil {
-		found.Subject = grant.UserID.String()
-	}
-	err = found.addFacts(grant)
+	err = p.addFacts(ctx, &found, grant)
 	return found, err
 }

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,7 +58,13 @@ func (p *Provider) Logout(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if session != nil && request.names(session) {
+	theirs := func(*storage.Session) bool { return false }
+	if request.hinted {
+		if theirs, err = p.named(c.Request.Context(), request); err != nil {
+			return err
+		}
+	}
+	if session != nil && theirs(session) {
 		frames, err := p.sessions.End(c, request.ClientID)
 		if err != nil {
 			return err
@@ -65,7 +72,7 @@ func (p *Provider) Logout(c *gin.Context) error {
 		return p.loggedOut(c, request, frames)
 	}
 	for _, other := range others {
-		if request.names(other.Session) {
+		if theirs(other.Session) {
 			frames, err := p.sessions.EndOther(c, other, request.ClientID)
 			if err != nil {
 				return err
@@ -82,9 +89,20 @@ func (p *Provider) Logout(c *gin.Context) error {
 	return p.askLogout(c, request, user, others)
 }
 
-// names reports whether the hint of a sign-out is of a session.
-func (r *logoutRequest) names(session *storage.Session) bool {
-	return r.hinted && r.subject == session.UserID.String() && (r.sessionID == "" || r.sessionID == session.ID.String())
+// named tells whether a session is the one that the hint of a sign-out is of, as the client that the hint was issued to knows it and its person.
+func (p *Provider) named(ctx context.Context, request *logoutRequest) (func(*storage.Session) bool, error) {
+	sector := ""
+	client, err := p.clients.Client(ctx, request.ClientID)
+	if err == nil {
+		sector = client.Sector()
+	} else if !errors.Is(err, storage.ErrNotFound) { // of one that is gone it is not known any more
+		return nil, err
+	}
+	known, err := p.subjects.names(ctx, sector)
+	return func(session *storage.Session) bool {
+		return request.subject == known.subject(session.UserID.String()) &&
+			(request.sessionID == "" || request.sessionID == known.session(session.ID.String()))
+	}, err
 }
 
 // The fields of the confirmation page.

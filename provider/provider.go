@@ -59,6 +59,7 @@ type Provider struct {
 	fosite     *fosite.Fosite
 	metadata   *documents
 	idTokens   *idTokenHandler
+	subjects   *subjects
 	outside    *http.Client
 	// requestObjects are those that clients keep at addresses of theirs.
 	requestObjects *requestObjects
@@ -68,7 +69,8 @@ type Provider struct {
 func New(d Deps) *Provider {
 	clients := fositestore.NewClients(d.DB)
 	store := fositestore.New(d.DB, clients)
-	strategy := &tokenStrategy{keys: d.Keys}
+	subjects := newSubjects(d.DB)
+	strategy := &tokenStrategy{keys: d.Keys, subjects: subjects}
 
 	p := &Provider{
 		db: d.DB, keys: d.Keys, clientKeys: d.ClientKeys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
@@ -79,8 +81,9 @@ func New(d Deps) *Provider {
 		metadata:       newDocuments(),
 		outside:        d.Outside.HTTP(maxLogoutAnswer),
 		requestObjects: newRequestObjects(d.Outside),
+		subjects:       subjects,
 	}
-	p.idTokens = &idTokenHandler{keys: d.Keys, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
+	p.idTokens = &idTokenHandler{keys: d.Keys, subjects: subjects, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 
 	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
 	config := newConfigurator(d.Lifetimes, authenticated)

@@ -21,7 +21,8 @@ import (
 // any, opaque or JWT, is the SHA-256 of the whole string. A token that differs in one bit is thus simply unknown, and who
 // reads the database holds nothing that could be presented.
 type tokenStrategy struct {
-	keys *keys.Keys
+	keys     *keys.Keys
+	subjects *subjects
 }
 
 var _ oauth2.CoreStrategy = (*tokenStrategy)(nil)
@@ -125,9 +126,14 @@ func (s *tokenStrategy) jwtAccessToken(
 	if err != nil {
 		return "", err
 	}
+	// The client can read the token, so it says of the person what the client may know. Whoever the token is shown to is told the same.
+	known, err := s.subjects.of(ctx, session)
+	if err != nil {
+		return "", err
+	}
 	claims := accessTokenClaims{
 		Issuer:    org.Issuer,
-		Subject:   session.Subject,
+		Subject:   known.subject(session.Subject),
 		Audience:  accessAudience(org, request.GetGrantedAudience()),
 		ExpiresAt: session.GetExpiresAt(fosite.AccessToken).Unix(),
 		IssuedAt:  time.Now().Unix(),
@@ -137,7 +143,7 @@ func (s *tokenStrategy) jwtAccessToken(
 		AuthTime:  session.Facts.AuthTime,
 		ACR:       session.Facts.ACR,
 		AMR:       session.Facts.AMR,
-		SessionID: session.Facts.SessionID,
+		SessionID: known.session(session.Facts.SessionID),
 		Rights:    session.Rights,
 	}
 	return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", claims)

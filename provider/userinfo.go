@@ -69,6 +69,12 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 	}
 	claims := userClaims(user, access.Scope, held)
 	maps.Copy(claims, named)
+	known, err := p.subjects.names(c.Request.Context(), facts.Sector)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	claims["sub"] = known.subject(user.ID.String())
 	p.writeJSON(c, http.StatusOK, claims)
 	return nil
 }

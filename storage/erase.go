@@ -113,6 +113,7 @@ var belongings = []struct {
 	{table: "idempotency_keys", key: "digest", byOrg: true},
 	{table: "rate_limits", key: "org_id, subject", byOrg: true},
 	{table: "logos", key: "org_id", byOrg: true},
+	{table: "pairwise_salts", key: "org_id", byOrg: true},
 	{table: "upstream_requests", key: "digest"},
 	{table: "oauth_accounts", key: "id"},
 	{table: "oauth_providers", key: "id", byOrg: true},

@@ -146,6 +146,8 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	f.device = &storage.Device{UserID: f.user.ID, Token: digest(), UserAgent: "Browser/1.0", ExpiresAt: hour}
 	must(db.CreateDevice(ctx, f.device))
 	must(db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told", ExpiresAt: hour}))
+	_, err = db.PairwiseSalt(ctx)
+	must(err)
 	must(db.TrustDevice(ctx, f.device.ID, &hour))
 	must(db.Take(ctx, fixtureLimit, f.user.Email))
 	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))

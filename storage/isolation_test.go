@@ -243,6 +243,19 @@ var trespasses = map[string]trespass{
 		clients, err := db.ClientsOfSession(ctx, f.session.ID)
 		return len(clients), err
 	},
+	// A stranger has a salt of their own.
+	"PairwiseSalt": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		theirs, err := db.PairwiseSalt(f.ctx)
+		if err != nil {
+			return 0, err
+		}
+		salt, err := db.PairwiseSalt(ctx)
+		return count(slices.Equal(salt, theirs)), err
+	},
+	"UserIDs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		ids, err := db.UserIDs(ctx, uuid.Nil, 100)
+		return count(slices.Contains(ids, f.user.ID)), err
+	},
 	"LogoutDelivered": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.LogoutDelivered(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told"}))
 	},
@@ -806,7 +819,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
 	"FindUsers", "FindClients", "FindSessions", "FindGrants", "FindInvitations", "ClaimRequest", "GiveUpRequest",
-	"NoteSessionClient", "ClientsOfSession", "SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
+	"NoteSessionClient", "ClientsOfSession", "PairwiseSalt", "UserIDs", "SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "VerifyAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",

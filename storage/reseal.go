@@ -31,6 +31,7 @@ type sealedColumn struct {
 var sealedColumns = []sealedColumn{
 	{table: "signing_keys", column: "private_jwk", key: []string{"id"}},
 	{table: "audit_chains", column: "sealed_key", key: []string{"org_id"}},
+	{table: "pairwise_salts", column: "salt", key: []string{"org_id"}},
 	{table: "authenticators", column: "secret", key: []string{"id", "user_id"}},
 	{table: "passkeys", column: "record", key: []string{"id", "user_id", "credential_id"}},
 	{table: "oauth_providers", column: "client_secret", key: []string{"id"}, text: true},

@@ -76,6 +76,8 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 		must(t, old.CheckMasterKey(t.Context()))
 		acme := storagetest.Org(t, old, "acme")
 		f := newFixture(t, old, acme, "alice")
+		salt, err := old.PairwiseSalt(acme)
+		must(t, err)
 		must(t, old.AnswerRequest(acme, f.claim, []byte("answer")))
 		must(t, old.SpendRefreshToken(acme, f.refresh, []byte("answer")))
 		must(t, old.AppendAudit(acme, &storage.AuditEvent{Actor: "a", Action: "b"}))
@@ -90,7 +92,7 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 
 		both, newRing := under(after, before)
 		sealed := wherever(t, raw, both.Dialect(), oldRing.Mark())
-		if len(sealed) != 13 {
+		if len(sealed) != 14 {
 			t.Errorf("the fixture has sealed values in %v only", sealed)
 		}
 		stopped, stop := context.WithCancel(t.Context())
@@ -147,6 +149,9 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 
 		alone, _ := under(after)
 		must(t, alone.CheckMasterKey(t.Context()))
+		if again, err := alone.PairwiseSalt(acme); err != nil || !bytes.Equal(again, salt) {
+			t.Errorf("everybody is somebody else to applications: %v", err)
+		}
 		if provider, err := alone.UpstreamProvider(acme, "upstream"); err != nil || provider.ClientSecret != "upstream-secret" {
 			t.Errorf("%+v, %v", provider, err)
 		}

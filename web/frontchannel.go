@@ -45,7 +45,15 @@ func (s *Sessions) logoutFrames(ctx context.Context, org *tenant.Org, session *s
 		if strings.Contains(address, "?") {
 			separator = "&"
 		}
-		frames = append(frames, address+separator+url.Values{"iss": {org.Issuer}, "sid": {session.ID.String()}}.Encode())
+		sid := session.ID.String()
+		if sector := clients[i].Sector(); sector != "" {
+			salt, err := s.db.PairwiseSalt(ctx)
+			if err != nil {
+				return nil, err
+			}
+			sid = salt.Session(sector, sid)
+		}
+		frames = append(frames, address+separator+url.Values{"iss": {org.Issuer}, "sid": {sid}}.Encode())
 	}
 	return frames, nil
 }

@@ -117,6 +117,9 @@ var bothWays = []step{
 	{line: "client show {client}"},
 	{line: "client show nobody", code: exitNotFound},
 	{line: "client list", anyOrder: true},
+	{line: "user show {alice} --client {client}"},
+	{line: "user show nobody --client {client}", code: exitNotFound},
+	{line: "user show {alice} --client nobody", code: exitNotFound},
 	{line: "client rotate-secret {client} --keep-old 1h"},
 	{line: "client rotate-secret nobody", code: exitNotFound},
 

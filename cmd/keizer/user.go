@@ -161,11 +161,22 @@ func (p *program) userList() *cobra.Command {
 }
 
 func (p *program) userShow() *cobra.Command {
-	return &cobra.Command{
+	var client string
+	cmd := &cobra.Command{
 		Use: "show USER", Short: "Show a person, by user name, e-mail address or id", Args: takes("USER"), Annotations: eitherWay,
+		Long: "Show a person, by user name, e-mail address or id. With --client, USER is what that client knows them by: the sub of its tokens, also where\n" +
+			"that is pairwise.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			by := cmd.Flags().Changed("client")
 			if p.there() {
 				return p.through(cmd, func(ctx context.Context, r *remote) error {
+					if by {
+						var shown person
+						if err := r.get(ctx, &shown, r.in("clients", client, "subjects", args[0])...); err != nil {
+							return noSubject(err, r.org, args[0], client)
+						}
+						return r.showPerson(ctx, shown)
+					}
 					shown, err := r.user(ctx, args[0])
 					if err != nil {
 						return noUser(err, r.org, args[0])
@@ -174,6 +185,13 @@ func (p *program) userShow() *cobra.Command {
 				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
+				if by {
+					row, err := house.Operators.UserBehind(ctx, client, args[0])
+					if err != nil {
+						return noSubject(err, org, args[0], client)
+					}
+					return p.showPerson(ctx, house, org, row)
+				}
 				row, err := findUser(ctx, house.DB, args[0])
 				if err != nil {
 					return noUser(err, org, args[0])
@@ -182,6 +200,16 @@ func (p *program) userShow() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&client, "client", "", "the client that knows the person by USER")
+	return cmd
+}
+
+// noSubject says that nobody is known to a client by a sub, or that there is no such client.
+func noSubject(err error, org *tenant.Org, subject, clientID string) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return notFound("nobody in organization %q is known to a client %q as %q", org.Slug, clientID, subject)
+	}
+	return err
 }
 
 func (p *program) userSetPassword() *cobra.Command {

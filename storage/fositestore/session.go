@@ -20,6 +20,8 @@ type Facts struct {
 	AMR []string `json:"amr,omitempty"`
 	// SessionID is the sid of the browser session the grant was made in.
 	SessionID string `json:"sid,omitempty"`
+	// Sector is that of a client which knows the person by a pairwise identifier (OpenID Connect Core 1.0 §8.1); empty for any other.
+	Sector string `json:"sector,omitempty"`
 	// Nonce is that of the authorization request, for its ID token alone: a refreshed ID token carries none.
 	Nonce string `json:"nonce,omitempty"`
 	// Claims are those that were asked for by name.
