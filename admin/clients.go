@@ -203,6 +203,7 @@ func (a *API) mountClients() {
 
 	type subjectIn struct {
 		OfClient
+		Reading
 		Subject string `path:"subject" maxLength:"255" doc:"What the client knows the person by: the sub of its tokens."`
 	}
 	register(a, operation{
@@ -214,7 +215,7 @@ func (a *API) mountClients() {
 		if err != nil {
 			return nil, err
 		}
-		return shown(userOf(row))
+		return shownUnless(in.Reading, userOf(row))
 	})
 
 	type rotateIn struct {

@@ -42,7 +42,7 @@ func TestTheSectorOfAClientIsProvenBeforeItIsRegistered(t *testing.T) {
 		"https://sector.example/object": `{"redirect_uris":["https://a.example/cb"]}`, "https://sector.example/numbers": `["https://a.example/cb",1]`,
 		"https://sector.example/long": `["https://a.example/cb",` + strings.Repeat(" ", 64<<10) + `"x"]`,
 	}}
-	o.Operators = o.Proving(manage.Outside{Fetch: there})
+	o.Operators = o.Proving(manage.Outside{Fetch: there}).Federating(outbound.Options{}, nil)
 	ctx := o.organization(t, "acme")
 	a, b, app := "https://a.example/cb", "https://b.example/cb", "com.example.app:/cb"
 	client := func(sector string, redirects ...string) manage.ClientSpec {

@@ -71,7 +71,7 @@ func belongings(t *testing.T, house *servertest.House, ctx context.Context) map[
 	must(t, house.DB.CreateUpstreamAccount(ctx, account))
 	return map[string]string{
 		"provider": named, "account": account.ID.String(),
-		"org": org.Slug, "user": user.ID.String(), "role": role.ID.String(), "permission": p.ID.String(), "api": api.ID.String(), "client": client.ID,
+		"org": org.Slug, "user": user.ID.String(), "subject": user.ID.String(), "role": role.ID.String(), "permission": p.ID.String(), "api": api.ID.String(), "client": client.ID,
 		"kid": keys[0].KID, "session": session.ID.String(), "grant": grant.ID.String(), "invitation": invitation.ID.String(), "host": host.Host,
 	}
 }
