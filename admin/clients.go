@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/manage"
+	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -41,6 +42,19 @@ func clientSchema(r huma.Registry) *huma.Schema {
 		loose.Properties[name] = member
 	}
 	loose.Properties["jwks"] = &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Description: "A JWK Set (RFC 7517 §5)."}
+	for name, values := range map[string][]string{
+		"id_token_encrypted_response_alg": keys.EncryptionAlgorithms(), "id_token_encrypted_response_enc": keys.ContentAlgorithms(),
+		"userinfo_signed_response_alg":    keys.Algorithms(),
+		"userinfo_encrypted_response_alg": keys.EncryptionAlgorithms(), "userinfo_encrypted_response_enc": keys.ContentAlgorithms(),
+		"introspection_signed_response_alg":    keys.Algorithms(),
+		"introspection_encrypted_response_alg": keys.EncryptionAlgorithms(), "introspection_encrypted_response_enc": keys.ContentAlgorithms(),
+	} {
+		member := &huma.Schema{Type: huma.TypeString}
+		for _, value := range values {
+			member.Enum = append(member.Enum, value)
+		}
+		loose.Properties[name] = member
+	}
 	loose.Required, loose.AdditionalProperties = nil, true
 	loose.Description = "Client metadata (RFC 7591 §2), and of Keizer's own response_modes, access_token_format, skip_consent, pkce_optional and audience."
 	loose.PrecomputeMessages()

@@ -198,7 +198,10 @@ func TestClientMetadataIsReadAsItIsWritten(t *testing.T) {
 		"id_token_signed_response_alg":"ES256","post_logout_redirect_uris":["https://rp.example/bye"],"access_token_format":"jwt","skip_consent":true,"audience":["https://api.example"],
 		"software_id":"s","software_version":"1","application_type":"web","subject_type":"public","default_max_age":3600,"require_auth_time":true,
 		"default_acr_values":["urn:x"],"initiate_login_uri":"https://rp.example/login","token_endpoint_auth_signing_alg":"ES256","tos_uri#pt-BR":"https://rp.example/t/br",
-		"request_object_signing_alg":"PS256","request_uris":["https://rp.example/o#1"],"require_signed_request_object":true,"require_pushed_authorization_requests":true}`
+		"request_object_signing_alg":"PS256","request_uris":["https://rp.example/o#1"],"require_signed_request_object":true,"require_pushed_authorization_requests":true,
+		"id_token_encrypted_response_alg":"ECDH-ES","id_token_encrypted_response_enc":"A128GCM","userinfo_signed_response_alg":"EdDSA",
+		"userinfo_encrypted_response_alg":"ECDH-ES+A128KW","userinfo_encrypted_response_enc":"A256GCM","introspection_signed_response_alg":"ES256",
+		"introspection_encrypted_response_alg":"ECDH-ES+A256KW","introspection_encrypted_response_enc":"A128CBC-HS256"}`
 	each(t, func(t *testing.T, o, _ replica) {
 		ctx := o.organization(t, "acme")
 		spec, err := manage.ParseClientSpec([]byte(body))
@@ -256,6 +259,52 @@ func TestClientMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 		spec, err := manage.ParseClientSpec([]byte(`{"client_name":"App","redirect_uris":["https://rp.example/cb"],"` + member + `":` + value + `}`))
 		must(t, err)
 		complains(t, member, spec.Complete().Validate(), member)
+	}
+}
+
+// OpenID Connect Dynamic Client Registration 1.0 §2, RFC 9701 §6.
+func TestHowAClientIsAnsweredIsCheckedAsAWhole(t *testing.T) {
+	enc := strings.Replace(es256JWKS, `{"kty"`, `{"use":"enc","kty"`, 1)
+	sig := strings.Replace(es256JWKS, `{"kty"`, `{"use":"sig","kty"`, 1)
+	if enc == es256JWKS {
+		t.Fatal("the key of the test is written otherwise")
+	}
+	const atURI = `"jwks_uri":"https://rp.example/jwks"`
+	for name, c := range map[string]struct {
+		members string
+		fields  []string
+	}{
+		"signed by each":             {`"id_token_signed_response_alg":"PS256","userinfo_signed_response_alg":"RS256","introspection_signed_response_alg":"EdDSA"`, nil},
+		"encrypted to a key":         {`"jwks":` + enc + `,"id_token_encrypted_response_alg":"ECDH-ES"`, nil},
+		"to a key for everything":    {`"jwks":` + es256JWKS + `,"userinfo_encrypted_response_alg":"ECDH-ES+A256KW","userinfo_encrypted_response_enc":"A256GCM"`, nil},
+		"to whatever is published":   {atURI + `,"introspection_encrypted_response_alg":"RSA-OAEP-256"`, nil},
+		"for a public client":        {`"token_endpoint_auth_method":"none","jwks":` + enc + `,"id_token_encrypted_response_alg":"ECDH-ES"`, nil},
+		"not signed at all":          {`"id_token_signed_response_alg":"none"`, []string{"id_token_signed_response_alg"}},
+		"signed by the secret":       {`"userinfo_signed_response_alg":"HS256"`, []string{"userinfo_signed_response_alg"}},
+		"signed by nothing":          {`"userinfo_signed_response_alg":"none","introspection_signed_response_alg":7`, []string{"introspection_signed_response_alg", "userinfo_signed_response_alg"}},
+		"without keys":               {`"id_token_encrypted_response_alg":"ECDH-ES"`, []string{"id_token_encrypted_response_alg"}},
+		"to a key for signatures":    {`"jwks":` + sig + `,"userinfo_encrypted_response_alg":"ECDH-ES"`, []string{"userinfo_encrypted_response_alg"}},
+		"to a key of another type":   {`"jwks":` + enc + `,"userinfo_encrypted_response_alg":"RSA-OAEP-256"`, []string{"userinfo_encrypted_response_alg"}},
+		"by what is broken":          {atURI + `,"id_token_encrypted_response_alg":"RSA1_5"`, []string{"id_token_encrypted_response_alg"}},
+		"by the secret":              {atURI + `,"id_token_encrypted_response_alg":"dir"`, []string{"id_token_encrypted_response_alg"}},
+		"content, and nothing else":  {atURI + `,"id_token_encrypted_response_enc":"A128GCM"`, []string{"id_token_encrypted_response_enc"}},
+		"content by another way":     {atURI + `,"id_token_encrypted_response_alg":"ECDH-ES","id_token_encrypted_response_enc":"A192GCM"`, []string{"id_token_encrypted_response_enc"}},
+		"content of another answer":  {atURI + `,"id_token_encrypted_response_alg":"ECDH-ES","userinfo_encrypted_response_enc":"A128GCM"`, []string{"userinfo_encrypted_response_enc"}},
+		"introspection by nobody":    {`"token_endpoint_auth_method":"none","introspection_signed_response_alg":"ES256"`, []string{"introspection_signed_response_alg"}},
+		"assertions, and no key":     {`"token_endpoint_auth_method":"private_key_jwt","jwks":` + enc, []string{"jwks"}},
+		"assertions by another key":  {`"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"EdDSA","jwks":` + sig, []string{"jwks"}},
+		"assertions by the same key": {`"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"ES256","jwks":` + sig, nil},
+	} {
+		spec, err := manage.ParseClientSpec([]byte(`{"client_name":"App","redirect_uris":["https://rp.example/cb"],` + c.members + `}`))
+		must(t, err)
+		err = spec.Complete().Validate()
+		if len(c.fields) == 0 {
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		complains(t, name, err, c.fields...)
 	}
 }
 

@@ -361,8 +361,12 @@ func (s ClientSpec) checkKeys(c *complaints, reach outbound.Options) {
 	if len(s.JWKS) > 0 {
 		set, err := keys.ParseClientJWKS(s.JWKS)
 		c.check("jwks", err)
-		if err == nil && s.AuthMethod == AuthPrivateKeyJWT && !set.Verifies(keys.ClientAlgorithms()...) {
-			c.add("jwks", "private_key_jwt needs a key of it that verifies by %s", strings.Join(keys.ClientAlgorithms(), ", "))
+		algs := keys.ClientAlgorithms()
+		if only, ok := s.Metadata["token_endpoint_auth_signing_alg"].(string); ok && slices.Contains(algs, only) {
+			algs = []string{only}
+		}
+		if err == nil && s.AuthMethod == AuthPrivateKeyJWT && !set.Verifies(algs...) {
+			c.add("jwks", "private_key_jwt needs a key of it that verifies by %s", strings.Join(algs, ", "))
 		}
 	}
 	if s.JWKSURI != "" {
@@ -406,6 +410,21 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		oneOf(c, name, text, keys.ClientAlgorithms())
 		if s.AuthMethod != AuthPrivateKeyJWT {
 			c.add(name, "it is for private_key_jwt only")
+		}
+	case "userinfo_signed_response_alg":
+		oneOf(c, name, text, keys.Algorithms())
+	case "introspection_signed_response_alg":
+		oneOf(c, name, text, keys.Algorithms())
+		s.checkIntrospects(c, name)
+	case "id_token_encrypted_response_alg", "userinfo_encrypted_response_alg":
+		s.checkEncryption(c, name, text)
+	case "introspection_encrypted_response_alg":
+		s.checkEncryption(c, name, text)
+		s.checkIntrospects(c, name)
+	case "id_token_encrypted_response_enc", "userinfo_encrypted_response_enc", "introspection_encrypted_response_enc":
+		oneOf(c, name, text, keys.ContentAlgorithms())
+		if alg := strings.TrimSuffix(name, "enc") + "alg"; s.Metadata[alg] == nil {
+			c.add(name, "it is of use with %s only", alg)
 		}
 	case "initiate_login_uri":
 		c.check(name, profile.Link(text))
@@ -467,6 +486,24 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 	}
 }
 
+// checkEncryption checks by which algorithm something is encrypted to the client, and that it has a key for that, as far as is known here.
+func (s ClientSpec) checkEncryption(c *complaints, name, alg string) {
+	oneOf(c, name, alg, keys.EncryptionAlgorithms())
+	if len(s.JWKS) == 0 && s.JWKSURI == "" {
+		c.add(name, "it needs jwks or jwks_uri")
+	}
+	if set, err := keys.ParseClientJWKS(s.JWKS); len(s.JWKS) > 0 && err == nil && slices.Contains(keys.EncryptionAlgorithms(), alg) && !set.Encrypts(alg) {
+		c.add(name, "no key of jwks is for %s", alg)
+	}
+}
+
+// checkIntrospects refuses what is about answers that the client is never given (RFC 7662 §2.1).
+func (s ClientSpec) checkIntrospects(c *complaints, name string) {
+	if s.AuthMethod == AuthNone {
+		c.add(name, "it is for clients that authenticate")
+	}
+}
+
 // checkLogoutURI checks an address at which a client is told of the end of sessions (OpenID Connect Back-Channel Logout 1.0 §2.2).
 func checkLogoutURI(uri string, reach outbound.Options) error {
 	if strings.Contains(uri, "#") {
@@ -512,13 +549,10 @@ func sameOrigin(a, b string) bool {
 // unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
 // here: they are listed for the sake of a better message.
 var unsupportedMembers = []string{
-	"software_statement", "id_token_encrypted_response_alg", "id_token_encrypted_response_enc",
-	"userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc",
-	"request_object_encryption_alg", "request_object_encryption_enc", "tls_client_auth_subject_dn",
+	"software_statement", "request_object_encryption_alg", "request_object_encryption_enc", "tls_client_auth_subject_dn",
 	"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
-	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "introspection_signed_response_alg",
-	"introspection_encrypted_response_alg", "introspection_encrypted_response_enc", "authorization_details_types",
+	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "authorization_details_types",
 	"backchannel_token_delivery_mode", "backchannel_client_notification_endpoint",
 	"backchannel_authentication_request_signing_alg", "backchannel_user_code_parameter", "use_mtls_endpoint_aliases",
 }

@@ -3,6 +3,7 @@ package manage
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -47,7 +48,14 @@ func (o *Operators) ensureKeys(ctx context.Context, client *storage.Client) erro
 }
 
 // signedBy are the algorithms that what a client is given may be signed by.
-func signedBy(client *storage.Client) []string { return []string{client.IDTokenAlg} }
+func signedBy(client *storage.Client) (algs []string) {
+	for _, how := range []storage.Protection{client.IDTokenProtection(), client.UserInfoProtection(), client.IntrospectionProtection()} {
+		if how.SigningAlg != "" && !slices.Contains(algs, how.SigningAlg) {
+			algs = append(algs, how.SigningAlg)
+		}
+	}
+	return algs
+}
 
 // RevokeKey ends a key of the organization at once, and all that it signed.
 func (o *Operators) RevokeKey(ctx context.Context, kid string) error {

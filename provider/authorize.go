@@ -701,10 +701,11 @@ func (p *Provider) authorizeError(c *gin.Context, a *authorization, err error) e
 		return err
 	}
 	said := answerFor(err)
-	if said.status >= http.StatusInternalServerError {
+	if said.status >= http.StatusInternalServerError && !errors.Is(err, keys.ErrClientKeysAway) {
 		// A fault of ours is for the person to see and to try again; the client's request is still good.
 		return err
 	}
+	p.faultLogged(c, said.status, err)
 	for _, end := range p.ending(a) {
 		// Should the same answer be on its way twice, this one changes nothing.
 		if spent := end(c.Request.Context()); spent != nil && !errors.Is(spent, storage.ErrSpent) && !errors.Is(spent, errSpentPAR) {

@@ -65,12 +65,13 @@ func (p *Provider) TellOfLogout(ctx context.Context, logout *storage.SessionClie
 		return err
 	}
 	now := time.Now()
-	token, err := p.keys.Sign(ctx, client.IDTokenAlg, "logout+jwt", logoutTokenClaims{
+	// Signed and encrypted as ID tokens are (§2.4).
+	token, err := p.protector.protect(ctx, client, client.IDTokenProtection(), "logout+jwt", logoutTokenClaims{
 		Issuer: org.Issuer, Subject: known.subject(logout.UserID.String()), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
 		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: known.session(logout.SessionID.String()),
 	})
 	if err != nil {
-		return fmt.Errorf("sign a logout token: %w", err)
+		return fmt.Errorf("make a logout token: %w", err)
 	}
 	form := url.Values{"logout_token": {token}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))

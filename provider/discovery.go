@@ -41,6 +41,14 @@ type metadata struct {
 	GrantTypes            []string `json:"grant_types_supported"`
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
+	IDTokenKeyAlgs        []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenContentAlgs    []string `json:"id_token_encryption_enc_values_supported"`
+	UserInfoAlgs          []string `json:"userinfo_signing_alg_values_supported"`
+	UserInfoKeyAlgs       []string `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoContentAlgs   []string `json:"userinfo_encryption_enc_values_supported"`
+	IntrospectedAlgs      []string `json:"introspection_signing_alg_values_supported"`
+	IntrospectedKeyAlgs   []string `json:"introspection_encryption_alg_values_supported"`
+	IntrospectedContent   []string `json:"introspection_encryption_enc_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
 	TokenAuthAlgs         []string `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionMethods  []string `json:"introspection_endpoint_auth_methods_supported"`
@@ -71,6 +79,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 	if err != nil {
 		return metadata{}, err
 	}
+	keyAlgs, contentAlgs := keys.EncryptionAlgorithms(), keys.ContentAlgorithms()
 	methods := []string{methodBasic, methodPost, methodPrivateKeyJWT, methodNone}
 	confidential := methods[:3]
 	base := org.Issuer + "/oauth2/"
@@ -118,6 +127,14 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		GrantTypes:            grants,
 		SubjectTypes:          []string{"public", "pairwise"},
 		IDTokenAlgs:           algs,
+		IDTokenKeyAlgs:        keyAlgs,
+		IDTokenContentAlgs:    contentAlgs,
+		UserInfoAlgs:          algs,
+		UserInfoKeyAlgs:       keyAlgs,
+		UserInfoContentAlgs:   contentAlgs,
+		IntrospectedAlgs:      algs,
+		IntrospectedKeyAlgs:   keyAlgs,
+		IntrospectedContent:   contentAlgs,
 		TokenAuthMethods:      methods,
 		TokenAuthAlgs:         p.clientAlgs,
 		IntrospectionMethods:  confidential,
@@ -217,7 +234,7 @@ func (p *Provider) serveDocument(c *gin.Context, body []byte, etag string) {
 		c.Status(http.StatusNotModified)
 		return
 	}
-	writeBody(c, http.StatusOK, body)
+	writeBody(c, http.StatusOK, jsonContent, body)
 }
 
 // matches reports whether a visitor has the document already. The comparison is weak: a proxy that compresses marks what it
@@ -237,5 +254,6 @@ var (
 	anyOrigin   = []string{"*"}
 	crossOrigin = []string{"cross-origin"}
 	jsonContent = []string{"application/json"}
+	jwtContent  = []string{"application/jwt"}
 	noStore     = []string{"no-store"}
 )

@@ -9,6 +9,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 )
 
@@ -180,6 +182,10 @@ const retryAfter = "2"
 func (p *Provider) faultLogged(c *gin.Context, status int, err error) {
 	if errors.Is(err, errInvalidClient) && status < http.StatusInternalServerError {
 		p.log.InfoContext(c.Request.Context(), "a client did not authenticate", "path", c.FullPath(), "cause", causeOf(err))
+		return
+	}
+	if errors.Is(err, keys.ErrNoEncryptionKey) || errors.Is(err, keys.ErrClientKeysAway) {
+		p.log.WarnContext(c.Request.Context(), "nothing can be encrypted to a client", "path", c.FullPath(), "cause", causeOf(err), "fetch", outbound.Cause(err))
 		return
 	}
 	if status >= http.StatusInternalServerError {

@@ -20,7 +20,7 @@ import (
 // idTokenHandler adds the ID token to answers of the token endpoint (OpenID Connect Core 1.0 §3.1.3.3 and §12.2). It
 // replaces fosite's OpenID Connect handlers and their strategy.
 type idTokenHandler struct {
-	keys      *keys.Keys
+	protector *protector
 	subjects  *subjects
 	lifetimes Lifetimes
 	// about are the claims about the person that a grant was asked for by name.
@@ -88,7 +88,7 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 // given is what an ID token comes with. It vouches for that.
 type given struct{ code, access string }
 
-// make signs an ID token for what is given along with it. about are claims of the person that it says besides.
+// make makes an ID token for what is given along with it. about are claims of the person that it says besides.
 func (h *idTokenHandler) make(
 	ctx context.Context, client *fositestore.Client, session *fositestore.Session, with given, about map[string]any,
 ) (string, error) {
@@ -125,9 +125,9 @@ func (h *idTokenHandler) make(
 			return "", err
 		}
 	}
-	token, err := h.keys.Sign(ctx, client.IDTokenAlg, "JWT", said)
+	token, err := h.protector.protect(ctx, client, client.IDTokenProtection(), "JWT", said)
 	if err != nil {
-		return "", fmt.Errorf("sign an ID token: %w", err)
+		return "", fmt.Errorf("make an ID token: %w", err)
 	}
 	return token, nil
 }

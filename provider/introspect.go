@@ -3,16 +3,20 @@ package provider
 import (
 	"context"
 	"errors"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
 )
@@ -64,8 +68,94 @@ func (p *Provider) Introspect(c *gin.Context) error {
 		p.jsonError(c, err)
 		return nil
 	}
-	p.writeJSON(c, http.StatusOK, found)
+	how, asJWT := introspectionAnswer(caller, c.Request.Header.Values("Accept"))
+	if !asJWT {
+		p.writeJSON(c, http.StatusOK, found)
+		return nil
+	}
+	org, err := orgOf(c)
+	if err != nil {
+		return err
+	}
+	answer, err := p.protector.protect(ctx, caller, how, "token-introspection+jwt", introspectionClaims{
+		Issuer: org.Issuer, Audience: caller.ClientID, IssuedAt: time.Now().Unix(), Introspection: found,
+	})
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.writeJWT(c, introspectionContent, answer)
 	return nil
+}
+
+// introspectionClaims are RFC 9701 §5. There is neither sub nor exp, so that it can be no access token.
+type introspectionClaims struct {
+	Issuer        string        `json:"iss"`
+	Audience      string        `json:"aud"`
+	IssuedAt      int64         `json:"iat"`
+	Introspection introspection `json:"token_introspection"`
+}
+
+// introspectionContent is the media type of an answer that is a JWT (RFC 9701 §5).
+var introspectionContent = []string{"application/token-introspection+jwt"}
+
+// introspectionAnswer settles how a client is answered: with a JWT where it prefers one (RFC 9701 §4), or leaves it open and is registered for
+// one. What is registered to be encrypted is never said in the open, whatever a request accepts: for whoever may read it in between, that
+// would make the encryption one of their choice.
+func introspectionAnswer(client *fositestore.Client, header []string) (how storage.Protection, asJWT bool) {
+	const subtype = "token-introspection+jwt"
+	how, accept := client.IntrospectionProtection(), strings.ToLower(strings.Join(header, ","))
+	registered := how != storage.Protection{}
+	if !registered && !strings.Contains(accept, subtype) {
+		return how, false // as nearly all are
+	}
+	if how.SigningAlg == "" {
+		how.SigningAlg = keys.RS256 // RFC 9701 §6
+	}
+	jwt, named := preference(accept, "application", subtype)
+	plain, _ := preference(accept, "application", "json")
+	switch {
+	case how.KeyAlg != "":
+		return how, true
+	case jwt == 0 || jwt < plain:
+		return how, false
+	}
+	return how, named || registered
+}
+
+// preference is how much a media type is wanted by an Accept header (RFC 9110 §12.5.1), from 0, not at all, to 1, and whether it is named. What
+// is not understood is not there; and where nothing is, everything is welcome.
+func preference(accept, kind, subtype string) (quality float64, named bool) {
+	specificity, understood := 0, false
+	for element := range strings.SplitSeq(accept, ",") {
+		full, parameters, err := mime.ParseMediaType(element)
+		if err != nil {
+			continue
+		}
+		understood = true
+		q := 1.0
+		if text, ok := parameters["q"]; ok {
+			if q, err = strconv.ParseFloat(text, 64); err != nil || q < 0 || q > 1 {
+				continue
+			}
+		}
+		s := 0
+		switch full {
+		case kind + "/" + subtype:
+			s = 3
+		case kind + "/*":
+			s = 2
+		case "*/*":
+			s = 1
+		}
+		if s > specificity {
+			specificity, quality = s, q
+		}
+	}
+	if !understood {
+		return 1, false
+	}
+	return quality, specificity == 3
 }
 
 // authenticatedForm reads the form of an endpoint that clients authenticate at.

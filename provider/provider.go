@@ -59,6 +59,7 @@ type Provider struct {
 	fosite     *fosite.Fosite
 	metadata   *documents
 	idTokens   *idTokenHandler
+	protector  *protector
 	subjects   *subjects
 	outside    *http.Client
 	// requestObjects are those that clients keep at addresses of theirs.
@@ -82,8 +83,9 @@ func New(d Deps) *Provider {
 		outside:        d.Outside.HTTP(maxLogoutAnswer),
 		requestObjects: newRequestObjects(d.Outside),
 		subjects:       subjects,
+		protector:      &protector{keys: d.Keys, clients: d.ClientKeys},
 	}
-	p.idTokens = &idTokenHandler{keys: d.Keys, subjects: subjects, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
+	p.idTokens = &idTokenHandler{protector: p.protector, subjects: subjects, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 
 	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
 	config := newConfigurator(d.Lifetimes, authenticated)
@@ -119,13 +121,19 @@ func (p *Provider) writeJSON(c *gin.Context, status int, body any) {
 		return
 	}
 	c.Writer.Header()["Cache-Control"] = noStore
-	writeBody(c, status, encoded)
+	writeBody(c, status, jsonContent, encoded)
 }
 
-// writeBody writes JSON along with its length: without that, net/http would send what is longer than its buffer in chunks.
-func writeBody(c *gin.Context, status int, body []byte) {
+// writeJWT answers an application with a JWT, of which nothing may be kept either.
+func (p *Provider) writeJWT(c *gin.Context, contentType []string, token string) {
+	c.Writer.Header()["Cache-Control"] = noStore
+	writeBody(c, http.StatusOK, contentType, []byte(token))
+}
+
+// writeBody writes an answer along with its length: without that, net/http would send what is longer than its buffer in chunks.
+func writeBody(c *gin.Context, status int, contentType []string, body []byte) {
 	header := c.Writer.Header()
-	header["Content-Type"] = jsonContent
+	header["Content-Type"] = contentType
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.Status(status)
 	_, _ = c.Writer.Write(body) // the caller has gone; there is nobody to tell

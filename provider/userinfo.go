@@ -25,9 +25,9 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		return nil
 	}
 	access, grant, user, err := p.personOf(c.Request.Context(), token)
+	var client *fositestore.Client
 	if err == nil {
 		// What a client holds ends when the client is switched off.
-		var client *fositestore.Client
 		client, err = p.clients.Client(c.Request.Context(), access.ClientID)
 		p.allowOrigin(c, client)
 	}
@@ -75,7 +75,21 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		return nil
 	}
 	claims["sub"] = known.subject(user.ID.String())
-	p.writeJSON(c, http.StatusOK, claims)
+	how := client.UserInfoProtection()
+	if how == (storage.Protection{}) {
+		p.writeJSON(c, http.StatusOK, claims)
+		return nil
+	}
+	// OpenID Connect Core 1.0 §5.3.2. Without a type it passes for no ID token that comes back as a hint (RFC 8725 §3.11).
+	if how.SigningAlg != "" {
+		claims["iss"], claims["aud"] = org.Issuer, client.ClientID
+	}
+	answer, err := p.protector.protect(c.Request.Context(), client, how, "", claims)
+	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	p.writeJWT(c, jwtContent, answer)
 	return nil
 }
 

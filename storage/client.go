@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -99,6 +100,32 @@ func (c *Client) texts(name string) (values []string) {
 		}
 	}
 	return values
+}
+
+// Protection is how something that a client is given is signed and encrypted. What is empty is not done.
+type Protection struct{ SigningAlg, KeyAlg, ContentAlg string }
+
+// IDTokenProtection is that of ID tokens and logout tokens (OpenID Connect Dynamic Client Registration 1.0 §2).
+func (c *Client) IDTokenProtection() Protection {
+	return c.encryption(c.IDTokenAlg, "id_token_encrypted_response_alg", "id_token_encrypted_response_enc")
+}
+
+// UserInfoProtection is that of the answers of userinfo (OpenID Connect Dynamic Client Registration 1.0 §2).
+func (c *Client) UserInfoProtection() Protection {
+	return c.encryption(c.text("userinfo_signed_response_alg"), "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc")
+}
+
+// IntrospectionProtection is that of the answers of introspection, where they are JWTs (RFC 9701 §6).
+func (c *Client) IntrospectionProtection() Protection {
+	return c.encryption(c.text("introspection_signed_response_alg"), "introspection_encrypted_response_alg", "introspection_encrypted_response_enc")
+}
+
+func (c *Client) encryption(signingAlg, keyAlg, contentAlg string) Protection {
+	p := Protection{SigningAlg: signingAlg, KeyAlg: c.text(keyAlg)}
+	if p.KeyAlg != "" {
+		p.ContentAlg = cmp.Or(c.text(contentAlg), "A128CBC-HS256") // the default of all of these specifications
+	}
+	return p
 }
 
 // PKCEOptional is the name under which it is written down that a client may do without PKCE.
