@@ -44,6 +44,17 @@ type Client struct {
 	ClientURI *string        `gorm:"column:client_uri"`
 	Metadata  map[string]any `gorm:"column:metadata;serializer:json"`
 
+	// RegisteredAt is when it was registered by whoever wanted one (RFC 7591); nil is a client that operators made. RegisteredBy is the
+	// registration token that it took; nil is none.
+	RegisteredAt *time.Time `gorm:"column:registered_at"`
+	RegisteredBy *uuid.UUID `gorm:"column:registered_by"`
+	// RegistrationDigest is the digest of what its registration is looked after with (RFC 7592).
+	RegistrationDigest *string `gorm:"column:registration_digest"`
+	// SoftwareStatement is what somebody else says of it, as it was shown.
+	SoftwareStatement *string `gorm:"column:software_statement"`
+	// LastUsedAt is when a registered client was of use, to within UseEvery.
+	LastUsedAt *time.Time `gorm:"column:last_used_at"`
+
 	// Version counts the changes. UpdateClient changes only the version that was read.
 	Version   int64     `gorm:"column:version"`
 	CreatedAt time.Time `gorm:"column:created_at"`
@@ -210,6 +221,7 @@ func (db *DB) UpdateClient(ctx context.Context, client *Client) error {
 				"tos_uri":                   client.TosURI,
 				"client_uri":                client.ClientURI,
 				"metadata":                  metadata,
+				"software_statement":        client.SoftwareStatement,
 				"version":                   client.Version + 1,
 				"updated_at":                at,
 			})

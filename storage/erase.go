@@ -119,6 +119,7 @@ var belongings = []struct {
 	{table: "oauth_providers", key: "id", byOrg: true},
 	{table: "oauth_client_origins", key: "org_id, origin, client", byOrg: true},
 	{table: "oauth_clients", key: "id", byOrg: true},
+	{table: "registration_tokens", key: "id", byOrg: true},
 	{table: "passkeys", key: "id", byOrg: true},
 	{table: "authenticators", key: "id"},
 	{table: "recovery_codes", key: "digest"},

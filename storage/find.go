@@ -158,6 +158,8 @@ type ClientFilter struct {
 	// Search is in the name, in whatever case.
 	Search   string
 	Disabled *bool
+	// Registered is whether they were registered by whoever wanted one.
+	Registered *bool
 }
 
 var clientOrders = orders[Client]{
@@ -185,6 +187,9 @@ func (db *DB) FindClients(ctx context.Context, f ClientFilter, l Listing) (clien
 		}
 		if f.Disabled != nil {
 			g = g.Where("oauth_clients.disabled = ?", *f.Disabled)
+		}
+		if f.Registered != nil {
+			g = g.Where("(oauth_clients.registered_at IS NOT NULL) = ?", *f.Registered)
 		}
 		clients, next, err = find(g, s)
 		return err

@@ -33,6 +33,7 @@ type fixture struct {
 	account    *storage.UpstreamAccount
 	device     *storage.Device
 	mail       *storage.Mail // claimed
+	registered *storage.RegistrationToken
 	host       *storage.Host
 	claimed    *storage.Host // and not proven
 
@@ -148,6 +149,13 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	must(db.NoteSessionClient(ctx, &storage.SessionClient{SessionID: f.session.ID, ClientID: "told", ExpiresAt: hour}))
 	_, err = db.PairwiseSalt(ctx)
 	must(err)
+	f.registered = &storage.RegistrationToken{Digest: digest(), Name: "Developers", MaxUses: 1, ExpiresAt: hour}
+	must(db.CreateRegistrationToken(ctx, f.registered))
+	long := time.Now().Add(-1000 * time.Hour).UTC()
+	must(db.CreateClient(ctx, &storage.Client{
+		ClientID: "registered-" + name, Name: "Registered", AuthMethod: "none", IDTokenAlg: "RS256", AccessTokenFormat: "opaque",
+		RegisteredAt: &long, RegisteredBy: &f.registered.ID, RegistrationDigest: &f.registered.Digest, LastUsedAt: &long,
+	}))
 	must(db.TrustDevice(ctx, f.device.ID, &hour))
 	must(db.Take(ctx, fixtureLimit, f.user.Email))
 	must(db.TakeTurn(ctx, fixtureBackoff, f.user.Email))

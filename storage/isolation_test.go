@@ -497,6 +497,34 @@ var trespasses = map[string]trespass{
 		c.Name = "stolen"
 		return only(db.UpdateClient(ctx, &c))
 	},
+	"CreateRegistrationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.CreateRegistrationToken(ctx, &storage.RegistrationToken{Owned: f.user.Owned, Digest: uuid.NewString(), ExpiresAt: now()}))
+	},
+	"RegistrationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.RegistrationToken(ctx, f.registered.ID))
+	},
+	"RegistrationTokenByDigest": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return row(db.RegistrationTokenByDigest(ctx, f.registered.Digest))
+	},
+	"UseRegistrationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.UseRegistrationToken(ctx, f.registered.ID))
+	},
+	"DeleteRegistrationToken": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.DeleteRegistrationToken(ctx, f.registered.ID))
+	},
+	"FindRegistrationTokens": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		found, _, err := db.FindRegistrationTokens(ctx, storage.Listing{})
+		return len(found), err
+	},
+	"CountRegisteredClients": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return db.CountRegisteredClients(ctx)
+	},
+	"UseClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		return only(db.UseClient(ctx, "registered-"+*f.user.Username))
+	},
+	"UnusedClients": func(db *storage.DB, ctx context.Context, _ *fixture) (int, error) {
+		return rows(db.UnusedClients(ctx, time.Now(), 0))
+	},
 	"LockPermission": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.LockPermission(ctx, f.permission.ID))
 	},
@@ -828,7 +856,7 @@ var unharmed = []string{
 	"OtherOwner", "ApplicationsOfUser", "AuditOfUser",
 	"EnsureSystemRoles", "ListRoles", "CountRoles", "RoleHolders", "PermissionsNamed", "ListPermissions", "CountPermissions", "PermissionsOfRoles",
 	"RightsOf", "ListAPIs", "ScopesNamed", "CountAPIs",
-	"DeleteLogo", "ListHosts", "CountPasskeys",
+	"DeleteLogo", "ListHosts", "CountPasskeys", "FindRegistrationTokens", "CountRegisteredClients", "UseClient", "UnusedClients",
 	"EndOtherSessions", "UpstreamAccountsOf", "GiveUpUpstreamRenewal", "ListUpstreamProviders", "DeleteUpstreamAccounts", "DeleteFactorsSince", "RightsAtProvider",
 }
 
@@ -850,6 +878,7 @@ var asksEverywhere = map[string]string{
 	"OrganizationErased":       "a job",
 	"OrganizationsWithoutKeys": "a job",
 	"IssuersChangingSince":     "a job",
+	"OrganizationsWithUnused":  "a job",
 	"ListOrganizations":        "for operators of the installation",
 	"OwnerExists":              "whether anybody can operate the installation at all",
 	"CreateSetupToken":         "the link that makes the first operator belongs to no organization",
@@ -986,6 +1015,8 @@ func everything(t *testing.T, db *storage.DB, ctx context.Context, f *fixture) [
 	list(devices, err)
 	hosts, err := db.ListHosts(ctx)
 	list(hosts, err)
+	registered, err := db.RegistrationToken(ctx, f.registered.ID)
+	add(*registered, err)
 	add(isExceeded(db.Take(ctx, fixtureLimit, f.user.Email)), isExceeded(db.TakeTurn(ctx, fixtureBackoff, f.user.Email)), nil)
 	return all
 }

@@ -27,6 +27,8 @@ const (
 	keepChallenges = time.Minute
 	// keepJTIs outlasts the clocks that are a little off.
 	keepJTIs = time.Minute
+	// keepRegistrationTokens lets an operator see what was there.
+	keepRegistrationTokens = 24 * time.Hour
 	// keepLimits outlasts a clock that is set forward and back again.
 	keepLimits = time.Hour
 )
@@ -41,6 +43,7 @@ var expiring = []struct {
 	{"oauth_access_tokens", "digest", 0},
 	{"interactions", "digest", 0},
 	{"oauth_par", "digest", keepPAR},
+	{"registration_tokens", "id", keepRegistrationTokens},
 	{"oauth_jtis", "org_id, client_id, jti_digest", keepJTIs},
 	{"verification_tokens", "id", keepVerificationTokens},
 	{"sessions", "id", keepSessions},

@@ -33,7 +33,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 		tables := []string{
 			"oauth_codes", "oauth_access_tokens", "oauth_refresh_tokens", "oauth_grants", "interactions", "oauth_par", "oauth_jtis",
 			"verification_tokens", "sessions", "sign_ins", "spent_challenges", "users", "oauth_clients", "consents", "signing_keys", "audit_events",
-			"rate_limits", "devices", "upstream_requests", "session_clients",
+			"rate_limits", "devices", "upstream_requests", "session_clients", "registration_tokens",
 		}
 		left := func() string {
 			var counts []string
@@ -71,7 +71,7 @@ func TestPurgeDeletesWhatHasExpiredAndNothingElse(t *testing.T) {
 			{end.Add(19 * time.Minute), nil},
 			{end.Add(21 * time.Minute), map[string]int{"oauth_par": 0}},
 			{end.Add(23 * time.Hour), map[string]int{"rate_limits": 0}},
-			{end.Add(25 * time.Hour), map[string]int{"oauth_grants": 0, "oauth_refresh_tokens": 0, "sessions": 0, "verification_tokens": 0}},
+			{end.Add(25 * time.Hour), map[string]int{"oauth_grants": 0, "oauth_refresh_tokens": 0, "sessions": 0, "verification_tokens": 0, "registration_tokens": 0}},
 			{end.Add(1000 * 24 * time.Hour), nil},
 		} {
 			for table, n := range step.want {
@@ -208,6 +208,8 @@ func TestNothingThatARequestAsksReadsAWholeTable(t *testing.T) {
 			SELECT $1::uuid, md5(i::text), 1, 1, now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO session_clients (session_id, client_id, org_id, user_id, created_at, expires_at)
 			SELECT id, 'c', org_id, user_id, now(), now() + interval '1 hour' FROM sessions WHERE org_id = $1`,
+		`INSERT INTO registration_tokens (id, org_id, digest, name, expires_at, created_at)
+			SELECT gen_random_uuid(), $1::uuid, md5(i::text), 't', now() + interval '1 hour', now() FROM generate_series(1, 20000) i`,
 		`INSERT INTO outbox (id, org_id, kind, payload, next_attempt_at)
 			SELECT gen_random_uuid(), $1::uuid, 'mail', '', now() + interval '1 hour' FROM generate_series(1, 20000) i`,
 		`INSERT INTO idempotency_keys (digest, org_id, request, attempt, claimed_until, expires_at)

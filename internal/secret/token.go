@@ -30,6 +30,9 @@ const (
 	// Upstream is the state of a browser that is at a provider, Federation what the browser is known by until it comes back.
 	Upstream   Kind = "st"
 	Federation Kind = "fed"
+	// InitialAccess is what a client can be registered with, Registration what its registration is looked after with.
+	InitialAccess Kind = "iat"
+	Registration  Kind = "rat"
 )
 
 const (

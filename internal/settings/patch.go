@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -33,8 +34,8 @@ func ParsePatch(text []byte) (Patch, error) {
 	return patch, nil
 }
 
-// Set adds to the patch that the member at path ("sign_up.mode") becomes what text says: a word, true or false, a duration, or
-// words with commas between them.
+// Set adds to the patch that the member at path ("sign_up.mode") becomes what text says: a word, true or false, a duration, a number, words
+// with commas between them, or, where there are objects, a JSON array.
 func (p Patch) Set(path, text string) error {
 	kind, ok := members()[path]
 	if !ok {
@@ -59,6 +60,16 @@ func (p Patch) Set(path, text string) error {
 	case duration:
 		if err := new(Duration).UnmarshalText([]byte(text)); err != nil {
 			return &Complaint{path, notDuration}
+		}
+	case number:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return &Complaint{path, kind.wanted()}
+		}
+		value = float64(n) // as it comes from JSON
+	case objects:
+		if strictjson.Check([]byte(text)) != nil || json.Unmarshal([]byte(text), &value) != nil || !kind.takes(value) {
+			return &Complaint{path, kind.wanted()}
 		}
 	}
 	p.put(path, value)
@@ -196,6 +207,8 @@ const (
 	truth
 	list
 	duration
+	number
+	objects
 )
 
 func (k kind) takes(value any) bool {
@@ -206,6 +219,12 @@ func (k kind) takes(value any) bool {
 	case list:
 		items, ok := value.([]any)
 		return ok && !slices.ContainsFunc(items, func(item any) bool { _, ok := item.(string); return !ok })
+	case number:
+		n, ok := value.(float64)
+		return ok && n == math.Trunc(n) && math.Abs(n) < 1<<31
+	case objects:
+		text, err := json.Marshal(value)
+		return err == nil && value != nil && strictjson.Unmarshal(text, new([]StatementIssuer)) == nil
 	}
 	text, ok := value.(string)
 	if k == duration && ok {
@@ -215,7 +234,8 @@ func (k kind) takes(value any) bool {
 }
 
 func (k kind) wanted() string {
-	return [...]string{"it must be a text", "it must be true or false", "it must be an array of texts", notDuration}[k]
+	return [...]string{"it must be a text", "it must be true or false", "it must be an array of texts", notDuration,
+		"it must be a whole number", "it must be a JSON array of objects with issuer, jwks or jwks_uri, and algorithms"}[k]
 }
 
 // members are the paths of everything that can be set.
@@ -237,6 +257,10 @@ func membersOf(t reflect.Type, prefix string, found map[string]kind) {
 			membersOf(field.Type, path+".", found)
 		case field.Type.Kind() == reflect.Bool:
 			found[path] = truth
+		case field.Type.Kind() == reflect.Int:
+			found[path] = number
+		case field.Type == reflect.TypeFor[[]StatementIssuer]():
+			found[path] = objects
 		case field.Type.Kind() == reflect.Slice:
 			found[path] = list
 		case field.Type.Kind() == reflect.Map: // the fields of sign-up

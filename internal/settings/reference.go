@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func Reference() []Member {
 	all := make([]Member, 0, len(meanings))
 	for _, m := range meanings {
 		kind := known[m.path]
-		all = append(all, Member{m.path, [...]string{"text", "true or false", "list", "duration"}[kind], defaults[m.path], m.meaning})
+		all = append(all, Member{m.path, [...]string{"text", "true or false", "list", "duration", "number", "JSON array"}[kind], defaults[m.path], m.meaning})
 	}
 	return all
 }
@@ -49,6 +50,10 @@ func flatten(prefix string, object map[string]any, out map[string]string) {
 				words[i] = fmt.Sprint(item)
 			}
 			out[prefix+name] = strings.Join(words, ",")
+			if len(v) > 0 && reflect.TypeOf(v[0]).Kind() == reflect.Map {
+				text, _ := json.Marshal(v) // as below
+				out[prefix+name] = string(text)
+			}
 		default:
 			text, _ := json.Marshal(v) // it came from JSON
 			out[prefix+name] = string(text)
@@ -90,4 +95,15 @@ var meanings = []struct{ path, meaning string }{
 	{"mail.from_name", "The name that mail comes from; empty is the organization's."},
 	{"mail.from", "The address that mail comes from, in one of the domains of `mail.from_domains` of the server; empty is the server's own."},
 	{"mail.reply_to", "The address that answers to mail go to; empty is nowhere."},
+	{"registration.mode", "Who may register clients by themselves: `off` (nobody), `token` (who has a registration token) or `open` (everybody)."},
+	{"registration.scopes", "The scopes that such clients may ask for; none means `openid,profile,email,address,phone,offline_access`."},
+	{"registration.grant_types", "The grant types that they may use; none means `authorization_code,refresh_token`."},
+	{"registration.auth_methods", "The ways in which they may authenticate; none means any that there is."},
+	{"registration.redirect_hosts", "The hosts that their https redirect URIs may have, `*.example.com` being any below; none means any."},
+	{"registration.redirect_schemes", "The schemes of their redirect URIs: `https`, `http` (on the person's own machine only), or an application's own; none means any."},
+	{"registration.pkce_optional", "Whether those that authenticate are given codes without PKCE, too."},
+	{"registration.max_clients", "How many of them there may be."},
+	{"registration.idle", "After how long without use one is removed, at least 48h; 0s is never."},
+	{"registration.software_statement", "Whether a registration brings a software statement: `optional` or `required`."},
+	{"registration.statement_issuers", "Whose software statements are believed: objects with `issuer`, `jwks` or `jwks_uri`, and `algorithms`, none of which means any."},
 }

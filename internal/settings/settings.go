@@ -19,6 +19,7 @@ type Settings struct {
 	Tokens       Tokens       `json:"tokens"`
 	Requests     Requests     `json:"request_objects"`
 	Mail         Mail         `json:"mail"`
+	Registration Registration `json:"registration"`
 }
 
 // Branding is how the organization's pages look, besides its name.
@@ -143,6 +144,7 @@ func Default() *Settings {
 		SecondFactor: SecondFactor{Require: RequireNobody, EmailCode: true, Remember: Duration(month)},
 		Login:        Login{Methods: []string{WithPassword, WithPasskey}},
 		Requests:     Requests{ByValue: true},
+		Registration: defaultRegistration(),
 	}
 }
 

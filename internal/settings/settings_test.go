@@ -43,6 +43,11 @@ func TestSettingsComeBackAsTheyWereWritten(t *testing.T) {
 			true,
 		},
 		Mail: Mail{"Bücher", "no-reply@b.example", "help@b.example"},
+		Registration: Registration{
+			RegistrationToken, []string{"openid", "orders"}, []string{"client_credentials"}, []string{"none"}, []string{"*.b.example", "c.example"},
+			[]string{"https", "com.example.app"}, true, 7, Duration(48 * time.Hour), StatementRequired,
+			[]StatementIssuer{{"https://a.example", map[string]any{"keys": []any{}}, "", []string{"ES256"}}, {Issuer: "b", JWKSURI: "https://b.example/keys"}},
+		},
 	}
 	if err := all.Validate(); err != nil {
 		t.Fatal(err)
@@ -96,7 +101,10 @@ func TestAnOperatorIsToldEverythingThatIsWrongAtOnce(t *testing.T) {
 		"sign_up": {"mode": "ajar", "domains": ["a.example", "not a domain"], "fields": {"username": "perhaps"}},
 		"second_factor": {"require": "roles", "remember": "2161h"}, "sessions": {"idle": "30s", "absolute": "1ms"},
 		"login": {"methods": []}, "tokens": {"code_lifetime": "11m", "access_lifetime": "25h", "id_lifetime": "1ms", "refresh_idle": "2h", "refresh_absolute": "1h", "refresh_replay_window": "2m"},
-		"mail": {"from_name": "A\nBcc: all@b.example", "from": "nobody", "reply_to": "nobody"}
+		"mail": {"from_name": "A\nBcc: all@b.example", "from": "nobody", "reply_to": "nobody"},
+		"registration": {"mode": "ajar", "scopes": ["keizer:users:read"], "grant_types": ["a b"], "auth_methods": ["none", "none"], "redirect_hosts": ["*"],
+			"redirect_schemes": ["HTTPS"], "max_clients": 0, "idle": "47h", "software_statement": "maybe",
+			"statement_issuers": [{"issuer": "a"}]}
 	}`).Apply(nil)
 	var paths []string
 	for _, complaint := range Complaints(err) {
@@ -104,7 +112,8 @@ func TestAnOperatorIsToldEverythingThatIsWrongAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"branding.accent", "branding.policy_uri", "branding.support_uri", "branding.terms_uri", "language", "login.methods", "mail.from", "mail.from_name",
-		"mail.reply_to",
+		"mail.reply_to", "registration.auth_methods", "registration.grant_types", "registration.idle", "registration.max_clients", "registration.mode",
+		"registration.redirect_hosts", "registration.redirect_schemes", "registration.scopes", "registration.software_statement", "registration.statement_issuers",
 		"second_factor.remember", "second_factor.roles", "sessions.absolute", "sessions.idle", "sign_up.domains", "sign_up.fields.username", "sign_up.mode",
 		"tokens.access_lifetime", "tokens.code_lifetime", "tokens.id_lifetime", "tokens.refresh_absolute", "tokens.refresh_replay_window",
 	}
@@ -120,6 +129,9 @@ func TestWhatAnOperatorWritesMustBeKnown(t *testing.T) {
 		`{"sign_up":{"domains":[1]}}`: "sign_up.domains", `{"sign_up":{"fields":{"age":"required"}}}`: "sign_up.fields.age",
 		`{"sessions":{"end_tokens":"yes"}}`: "sessions.end_tokens", `{"sessions":{"idle":3600}}`: "sessions.idle", `{"sessions":{"idle":"an hour"}}`: "sessions.idle",
 		`{"language":{"x":1}}`: "language", `{"login":{"methods":["telepathy"]}}`: "login.methods", `{"tokens":{"refresh_replay_window":5}}`: "tokens.refresh_replay_window",
+		`{"registration":{"max_clients":1.5}}`: "registration.max_clients", `{"registration":{"max_clients":"7"}}`: "registration.max_clients",
+		`{"registration":{"statement_issuers":[{"issuer":"a","jwks_url":"https://a.example/"}]}}`: "registration.statement_issuers",
+		`{"registration":{"statement_issuers":{}}}`:                                               "registration.statement_issuers", `{"registration":{"software_statement":"required"}}`: "registration.statement_issuers",
 	} {
 		_, _, err := patch(t, text).Apply(nil)
 		if found := Complaints(err); len(found) != 1 || found[0].Path != path {
@@ -143,7 +155,8 @@ func TestAPathAndATextSetOneMember(t *testing.T) {
 	p := Patch{}
 	for path, text := range map[string]string{
 		"sign_up.mode": "open", "sign_up.domains": "A.example, bücher.example,a.EXAMPLE", "sign_up.fields.username": "required", "sessions.end_tokens": "true",
-		"sessions.idle": "90m", "branding.accent": "#0A5BD3",
+		"sessions.idle": "90m", "branding.accent": "#0A5BD3", "registration.max_clients": "12",
+		"registration.statement_issuers": `[{"issuer":"a","jwks_uri":"https://a.example/keys"}]`,
 	} {
 		if err := p.Set(path, text); err != nil {
 			t.Fatal(err)
@@ -157,6 +170,15 @@ func TestAPathAndATextSetOneMember(t *testing.T) {
 		time.Duration(s.Sessions.Idle) != 90*time.Minute || s.Branding.Accent != "#0a5bd3" ||
 		!maps.Equal(s.SignUp.Fields, map[string]string{"name": "optional", "username": "required"}) {
 		t.Errorf("%+v", s)
+	}
+	if issuer, ok := s.Registration.Statements("a"); s.Registration.MaxClients != 12 || !ok || issuer.JWKSURI != "https://a.example/keys" ||
+		Flat(s)["registration.statement_issuers"] != `[{"issuer":"a","jwks_uri":"https://a.example/keys"}]` || Flat(s)["registration.max_clients"] != "12" {
+		t.Errorf("%+v", s.Registration)
+	}
+	for path, text := range map[string]string{"registration.max_clients": "many", "registration.statement_issuers": `[{"issuer":"a","issuer":"b"}]`} {
+		if err := (Patch{}).Set(path, text); err == nil {
+			t.Errorf("%s became %s", path, text)
+		}
 	}
 	if signUp, _ := stored["sign_up"].(map[string]any); !reflect.DeepEqual(signUp["domains"], []any{"a.example", "xn--bcher-kva.example"}) {
 		t.Errorf("not canonical: %v", stored)

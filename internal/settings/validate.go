@@ -80,6 +80,7 @@ func (s *Settings) Validate() error {
 	s.Sessions.validate(&c)
 	s.Tokens.validate(&c)
 	s.Mail.validate(&c)
+	s.Registration.validate(&c)
 	return c.err()
 }
 
@@ -87,6 +88,8 @@ func (s *Settings) Validate() error {
 func (s *Settings) choices(c *complaints) {
 	oneOf(c, "sign_up.mode", s.SignUp.Mode, SignUpClosed, SignUpInvitation, SignUpOpen)
 	oneOf(c, "second_factor.require", s.SecondFactor.Require, RequireNobody, RequireRoles, RequireEveryone)
+	oneOf(c, "registration.mode", s.Registration.Mode, RegistrationOff, RegistrationToken, RegistrationOpen)
+	oneOf(c, "registration.software_statement", s.Registration.SoftwareStatement, StatementOptional, StatementRequired)
 	for _, method := range s.Login.Methods {
 		oneOf(c, "login.methods", method, WithPassword, WithPasskey)
 	}
