@@ -86,6 +86,7 @@ func (a *API) Mount(engine *gin.Engine) {
 	a.mountTokens()
 	a.mountInvitations()
 	a.mountClients()
+	a.mountRegistrationTokens()
 	a.mountAPIs()
 	a.mountProviders()
 	a.mountKeys()

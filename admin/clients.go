@@ -101,6 +101,8 @@ func (a *API) mountClients() {
 	type Filter struct {
 		Search   string `query:"search" maxLength:"200" doc:"What stands in the name."`
 		Disabled string `query:"disabled" enum:"true,false"`
+
+		Registered string `query:"registered" enum:"true,false" doc:"Whether they were registered by whoever wanted one (RFC 7591)."`
 	}
 	type listIn struct {
 		InOrg
@@ -115,7 +117,7 @@ func (a *API) mountClients() {
 		if err != nil {
 			return nil, err
 		}
-		rows, next, err := a.db.FindClients(ctx, storage.ClientFilter{Search: in.Search, Disabled: truth(in.Disabled)}, l)
+		rows, next, err := a.db.FindClients(ctx, storage.ClientFilter{Search: in.Search, Disabled: truth(in.Disabled), Registered: truth(in.Registered)}, l)
 		if err != nil {
 			return nil, err
 		}

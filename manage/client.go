@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -34,6 +36,11 @@ type ClientInformation struct {
 	// SecretExpiresAt stands with every secret; 0 is never.
 	SecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
 	Disabled        bool   `json:"disabled,omitempty"`
+	// RegisteredAt is there when it was registered by whoever wanted one (RFC 7591), RegisteredBy when that took a registration token, whose
+	// id it is. LastUsedAt is when it was of use, to within a day.
+	RegisteredAt *time.Time `json:"registered_at,omitempty"`
+	RegisteredBy *uuid.UUID `json:"registered_by,omitempty"`
+	LastUsedAt   *time.Time `json:"last_used_at,omitempty"`
 
 	Spec ClientSpec `json:"-"`
 }
@@ -42,11 +49,19 @@ type ClientInformation struct {
 func InformationOf(client *storage.Client, made secret.Text) ClientInformation {
 	info := ClientInformation{
 		ClientID: client.ClientID, IssuedAt: client.CreatedAt.Unix(), ClientSecret: made.Reveal(), Disabled: client.Disabled, Spec: SpecOf(client),
+		RegisteredBy: client.RegisteredBy, RegisteredAt: inUTC(client.RegisteredAt), LastUsedAt: inUTC(client.LastUsedAt),
 	}
 	if made != "" {
 		info.SecretExpiresAt = new(int64)
 	}
 	return info
+}
+
+func inUTC(at *time.Time) *time.Time {
+	if at == nil {
+		return nil
+	}
+	return new(at.UTC())
 }
 
 // MarshalJSON writes everything as one object.
@@ -63,11 +78,27 @@ func (o *Operators) CreateClient(ctx context.Context, spec ClientSpec) (*storage
 
 // createClient makes a client under an identifier that does not come from whoever asks for it. A secret that is given is its own.
 func (o *Operators) createClient(ctx context.Context, clientID string, spec ClientSpec, given secret.Text) (*storage.Client, secret.Text, error) {
-	spec = spec.Complete()
+	return o.makeClient(ctx, making{client: &storage.Client{ClientID: clientID}, spec: spec, given: given, action: "client.created"})
+}
+
+// making is a client that is to be made.
+type making struct {
+	client *storage.Client // with what is not in its spec
+	spec   ClientSpec
+	// given is its secret, where somebody brings it.
+	given secret.Text
+	// before is done first of all, in the transaction; nil is nothing.
+	before func(context.Context) error
+	// action is what the audit calls the deed, and facts what it says besides.
+	action string
+	facts  map[string]any
+}
+
+func (o *Operators) makeClient(ctx context.Context, m making) (*storage.Client, secret.Text, error) {
+	spec, client := m.spec.Complete(), m.client
 	if err := spec.validate(o.reach); err != nil {
 		return nil, "", err
 	}
-	client := &storage.Client{ClientID: clientID}
 	spec.apply(client)
 	if err := o.mayRegister(ctx, client); err != nil {
 		return nil, "", err
@@ -75,13 +106,20 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 	if err := checkSector(o.AskSectors(ctx, spec), nil, spec); err != nil {
 		return nil, "", err
 	}
-	if given != "" {
-		if err := takeSecret(client, given); err != nil {
+	if m.given != "" {
+		if err := takeSecret(client, m.given); err != nil {
 			return nil, "", err
 		}
 	}
 	made := giveSecret(client)
+	details := map[string]any{"before": nil, "after": clientState(client)}
+	maps.Copy(details, m.facts)
 	err := o.db.InTx(ctx, func(ctx context.Context) error {
+		if m.before != nil {
+			if err := m.before(ctx); err != nil {
+				return err
+			}
+		}
 		row := *client // of a transaction that is tried twice the second must not find what the first wrote
 		if err := o.db.CreateClient(ctx, &row); err != nil {
 			return err
@@ -89,7 +127,7 @@ func (o *Operators) createClient(ctx context.Context, clientID string, spec Clie
 		if err := o.ensureKeys(ctx, client); err != nil {
 			return err
 		}
-		if err := o.audit(ctx, "client.created", clientID, map[string]any{"before": nil, "after": clientState(client)}); err != nil {
+		if err := o.audit(ctx, m.action, client.ClientID, details); err != nil {
 			return err
 		}
 		*client = row
@@ -282,16 +320,28 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 // UpdateClient changes a client of the organization. Of two changes at once both count, one after the other. If the client
 // comes to need a secret by it, that is returned; else there is none.
 func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch ClientPatch) (*storage.Client, secret.Text, error) {
+	return o.respecify(o.AskSector(ctx, clientID, patch), clientID, func(client *storage.Client) (ClientSpec, error) {
+		set(&client.Disabled, patch.Disabled)
+		return patch.to(SpecOf(client)), nil
+	})
+}
+
+// respecify makes a client what wanted makes of what it is. Whose sector it may come to name was asked before (AskSectors). A secret that it comes to need is returned.
+func (o *Operators) respecify(
+	ctx context.Context, clientID string, wanted func(*storage.Client) (ClientSpec, error),
+) (*storage.Client, secret.Text, error) {
 	var made secret.Text
-	ctx = o.AskSector(ctx, clientID, patch)
 	client, err := o.changeClient(ctx, clientID, "client.updated", func(client *storage.Client) (map[string]any, error) {
 		before := SpecOf(client)
-		spec := patch.to(SpecOf(client)).Complete()
+		spec, err := wanted(client)
+		if err != nil {
+			return nil, err
+		}
+		spec = spec.Complete()
 		if err := o.validate(ctx, &before, spec); err != nil {
 			return nil, err
 		}
 		spec.apply(client)
-		set(&client.Disabled, patch.Disabled)
 		made = giveSecret(client)
 		return nil, nil
 	})

@@ -374,6 +374,12 @@ func (s ClientSpec) checkKeys(c *complaints, reach outbound.Options) {
 	}
 }
 
+// notKnown is what is said of a member that no registry knows.
+const notKnown = "it is not a member of client metadata that is known"
+
+// localizedMembers are those that may be there in several languages (RFC 7591 §2.2).
+var localizedMembers = []string{"client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri"}
+
 // checkMetadata goes through the registered members that have no field. Those that would promise what is not done are
 // refused, all others are kept.
 func (s ClientSpec) checkMetadata(c *complaints, reach outbound.Options) {
@@ -382,7 +388,7 @@ func (s ClientSpec) checkMetadata(c *complaints, reach outbound.Options) {
 		switch {
 		case localized:
 			// RFC 7591 §2.2.
-			if !slices.Contains([]string{"client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri"}, member) || !isLanguage(language) {
+			if !slices.Contains(localizedMembers, member) || !isLanguage(language) {
 				c.add(name, "it is not a member that has languages, or the language is none")
 				continue
 			}
@@ -481,7 +487,7 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		if slices.Contains(unsupportedMembers, name) {
 			c.add(name, "it is not supported")
 		} else {
-			c.add(name, "it is not a member of client metadata that is known")
+			c.add(name, notKnown)
 		}
 	}
 }

@@ -132,6 +132,9 @@ func (o *Operators) describe(ctx context.Context, org *storage.Organization) (*d
 		return nil, err
 	}
 	for i := range clients {
+		if clients[i].Registered() {
+			continue // it is its registrant's, who has what it is looked after with
+		}
 		text, err := describeClient(&clients[i], variables)
 		if err != nil {
 			return nil, err

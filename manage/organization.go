@@ -3,8 +3,10 @@ package manage
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -163,6 +165,9 @@ func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organiza
 	if after.Branding.Logo != before.Branding.Logo {
 		c.add("branding.logo", "it is set with the picture itself")
 	}
+	if !reflect.DeepEqual(before.Registration.StatementIssuers, after.Registration.StatementIssuers) {
+		o.checkStatementIssuers(&c, after.Registration.StatementIssuers)
+	}
 	for _, name := range after.SecondFactor.Roles {
 		if slices.Contains(before.SecondFactor.Roles, name) || permission.IsSystemRole(name) {
 			continue
@@ -186,6 +191,29 @@ func (o *Operators) patchOrganization(ctx context.Context, org *storage.Organiza
 	}
 	org.Settings = stored
 	return changed, nil
+}
+
+// checkStatementIssuers checks the keys of those whose software statements are to be believed.
+func (o *Operators) checkStatementIssuers(c *complaints, issuers []settings.StatementIssuer) {
+	const field = "registration.statement_issuers"
+	for _, one := range issuers {
+		if one.JWKSURI != "" {
+			if err := o.reach.CheckURL(one.JWKSURI); err != nil {
+				c.add(field, "%s: jwks_uri: %s", one.Issuer, err)
+			}
+		} else if set, err := json.Marshal(one.JWKS); err != nil {
+			c.add(field, "%s: jwks: %s", one.Issuer, err)
+		} else if parsed, err := keys.ParseClientJWKS(set); err != nil {
+			c.add(field, "%s: jwks: %s", one.Issuer, err)
+		} else if !parsed.Verifies(keys.ClientAlgorithms()...) {
+			c.add(field, "%s: jwks: no key of it verifies by %s", one.Issuer, strings.Join(keys.ClientAlgorithms(), ", "))
+		}
+		for _, alg := range one.Algorithms {
+			if !slices.Contains(keys.ClientAlgorithms(), alg) {
+				c.add(field, "%s: algorithms: %q is not one of %s", one.Issuer, alg, strings.Join(keys.ClientAlgorithms(), ", "))
+			}
+		}
+	}
 }
 
 // Allowing returns operators who let organizations decide no more than the server allows.

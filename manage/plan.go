@@ -621,6 +621,9 @@ func (p *planner) planClients(ctx context.Context) error {
 	}
 	apis, err := p.futureAPIs(ctx)
 	for _, one := range there {
+		if one.Registered() {
+			continue // no operator has made it, and no file names it
+		}
 		s := step{Change: Change{Kind: kindClient, Name: one.ClientID}, at: "/clients", needs: permission.ClientsWrite}
 		s.do = func(ctx context.Context) (secret.Text, error) { return "", p.o.DeleteClient(ctx, one.ClientID) }
 		inTheWay := ""

@@ -594,6 +594,7 @@ func (p *Provider) issue(c *gin.Context, ctx context.Context, a *authorization, 
 	if err != nil {
 		return fmt.Errorf("write an authorization code: %w", err)
 	}
+	p.noteUse(ctx, a.client)
 	return p.answer(c, a, params)
 }
 

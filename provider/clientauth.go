@@ -209,6 +209,11 @@ func parseBasic(headers []string) (id, pass string, ok bool) {
 // are too many. Who proves who it is costs nothing here, and is never kept out by others who do not. Each process counts by itself
 // first, so that a flood of them is no flood of writes, and that it still counts when the database does not.
 func (p *Provider) failedTooOften(c *gin.Context) bool {
+	return p.tooManyFailures(c, errorBody{"invalid_client", "Clients have failed to authenticate from this address too often."})
+}
+
+// tooManyFailures is the same for whatever else strangers may try, with an answer of its own.
+func (p *Provider) tooManyFailures(c *gin.Context, body errorBody) bool {
 	ctx, network := c.Request.Context(), throttle.Network(c.ClientIP())
 	org, err := tenant.From(ctx)
 	if err != nil {
@@ -225,8 +230,13 @@ func (p *Provider) failedTooOften(c *gin.Context) bool {
 		p.log.ErrorContext(ctx, "failures of clients are counted by this process alone", "cause", err)
 		return false
 	}
+	p.tooOften(c, exceeded, body)
+	return true
+}
+
+// tooOften answers what goes beyond a limit (RFC 6585 §4).
+func (p *Provider) tooOften(c *gin.Context, exceeded *throttle.Exceeded, body errorBody) {
 	wait := max(time.Second, exceeded.RetryAfter)
 	c.Header("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
-	p.writeJSON(c, http.StatusTooManyRequests, errorBody{"invalid_client", "Clients have failed to authenticate from this address too often."})
-	return true
+	p.writeJSON(c, http.StatusTooManyRequests, body)
 }

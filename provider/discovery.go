@@ -33,6 +33,7 @@ type metadata struct {
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	CheckSessionIframe    string   `json:"check_session_iframe"`
 	PAREndpoint           string   `json:"pushed_authorization_request_endpoint"`
+	RegistrationEndpoint  string   `json:"registration_endpoint,omitempty"`
 	Scopes                []string `json:"scopes_supported"`
 	Claims                []string `json:"claims_supported"`
 	ClaimTypes            []string `json:"claim_types_supported"`
@@ -119,6 +120,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		EndSessionEndpoint:    base + "logout",
 		CheckSessionIframe:    base + "check-session",
 		PAREndpoint:           base + "par",
+		RegistrationEndpoint:  registrationEndpoint(base, org.Decided()),
 		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess, scopeRoles, scopePermissions},
 		Claims:                append(claims, profileMetadata[:]...),
 		ClaimTypes:            []string{"normal"},

@@ -14,6 +14,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/throttle"
+	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/people"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
@@ -26,6 +27,7 @@ type Deps struct {
 	DB         *storage.DB
 	Keys       *keys.Keys
 	ClientKeys *keys.ClientKeys
+	Operators  *manage.Operators
 	Keyring    *seal.Keyring
 	Pages      *web.Pages
 	Sessions   *web.Sessions
@@ -64,6 +66,7 @@ type Provider struct {
 	outside    *http.Client
 	// requestObjects are those that clients keep at addresses of theirs.
 	requestObjects *requestObjects
+	registrar      *manage.Registrar
 }
 
 // New puts a Provider together.
@@ -84,6 +87,7 @@ func New(d Deps) *Provider {
 		requestObjects: newRequestObjects(d.Outside),
 		subjects:       subjects,
 		protector:      &protector{keys: d.Keys, clients: d.ClientKeys},
+		registrar:      d.Operators.Registrar(d.ClientKeys),
 	}
 	p.idTokens = &idTokenHandler{protector: p.protector, subjects: subjects, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
 

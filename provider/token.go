@@ -60,6 +60,7 @@ func (p *Provider) Token(c *gin.Context) error {
 		p.jsonError(c, err)
 		return nil
 	}
+	p.noteUse(c.Request.Context(), client)
 	p.writeJSON(c, http.StatusOK, answer)
 	return nil
 }

@@ -57,6 +57,8 @@ func belongings(t *testing.T, house *servertest.House, ctx context.Context) map[
 	grant := &storage.Grant{ClientID: client.ID, UserID: &user.ID, SessionID: &session.ID, Scope: []string{"openid"}, ExpiresAt: in}
 	must(t, house.DB.CreateGrant(ctx, grant))
 	must(t, house.DB.SaveConsent(ctx, user.ID, client.ID, []string{"openid"}))
+	registration, _, err := house.Operators.CreateRegistrationToken(ctx, manage.NewRegistrationToken{Name: "Developers"})
+	must(t, err)
 	invitation, _, err := house.Operators.Invite(ctx, manage.NewInvitation{Email: "target-guest@example.com"})
 	must(t, err)
 	host, err := house.Operators.AddHost(ctx, "target."+org.Slug+".example")
@@ -72,7 +74,7 @@ func belongings(t *testing.T, house *servertest.House, ctx context.Context) map[
 	return map[string]string{
 		"provider": named, "account": account.ID.String(),
 		"org": org.Slug, "user": user.ID.String(), "subject": user.ID.String(), "role": role.ID.String(), "permission": p.ID.String(), "api": api.ID.String(), "client": client.ID,
-		"kid": keys[0].KID, "session": session.ID.String(), "grant": grant.ID.String(), "invitation": invitation.ID.String(), "host": host.Host,
+		"kid": keys[0].KID, "session": session.ID.String(), "grant": grant.ID.String(), "invitation": invitation.ID.String(), "registration_token": registration.ID.String(), "host": host.Host,
 	}
 }
 
@@ -107,7 +109,7 @@ var bodies = map[string]string{
 	"create-client": `{"client_name":"New","grant_types":["client_credentials"]}`, "update-client": `{"client_name":"Stolen"}`, "rotate-client-secret": `{"keep_old":"1h"}`,
 	"create-provider": `{"name":"new-%s","preset":"google","client_id":"us","client_secret":"hunter2"}`, "update-provider": `{"title":"Stolen"}`,
 	"apply-configuration": `{"document":{"keizer":1,"slug":"acme"}}`, "apply-any-configuration": `{"document":{"keizer":1,"slug":"new-%s"},"dry_run":true}`,
-	"rotate-key": `{"alg":"ES256"}`, "create-invitation": `{"email":"guest-%s@example.com"}`,
+	"rotate-key": `{"alg":"ES256"}`, "create-invitation": `{"email":"guest-%s@example.com"}`, "create-registration-token": `{"name":"Token %s"}`,
 }
 
 // bodyOf is a body that an operation takes; mark makes it differ from others.

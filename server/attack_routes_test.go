@@ -208,7 +208,7 @@ func TestNoRouteTakesAFormThatIsNotItsOwn(t *testing.T) {
 	// The first form on a page of an account is that which signs out.
 	foreign := csrf(t, alice.Go(house.URL+"/account/profile").Body)
 	// What goes by no cookie, and what anybody may send: the endpoints of applications, and the choice of a language.
-	open := []string{"/oauth2/authorize", "/oauth2/par", "/oauth2/token", "/oauth2/userinfo", "/oauth2/introspect", "/oauth2/revoke"}
+	open := []string{"/oauth2/authorize", "/oauth2/par", "/oauth2/token", "/oauth2/userinfo", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/register"}
 
 	// These are about a request, or a sign-in under way, and look for it first.
 	halfway := []string{"/consent", "/login/factor", "/login/enroll"}

@@ -1,6 +1,10 @@
 package server
 
-import "github.com/gin-gonic/gin"
+import (
+	"context"
+
+	"github.com/gin-gonic/gin"
+)
 
 // Routes are those of a server over a house, as its router has them: nobody can forget to say that there is a new one.
 func Routes(house *House) (gin.RoutesInfo, error) {
@@ -10,4 +14,13 @@ func Routes(house *House) (gin.RoutesInfo, error) {
 	}
 	engine, _ := s.routes().(*gin.Engine)
 	return engine.Routes(), nil
+}
+
+// TidyClients does what a job does.
+func TidyClients(ctx context.Context, house *House) error {
+	s, err := New(house)
+	if err != nil {
+		return err
+	}
+	return s.tidyClients(ctx)
 }

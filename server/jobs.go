@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/settings"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
@@ -24,6 +25,8 @@ const (
 	announceEvery = time.Hour
 	// warnEvery is how often the log says again what an operator should not forget.
 	warnEvery = time.Hour
+	// tidyEvery is how often it is looked whether registered clients are of no use.
+	tidyEvery = time.Hour
 	// checkpointEvery is how often it is looked whether the chain of an audit has grown by so many events that a checkpoint is due, or is
 	// that old.
 	checkpointEvery  = 15 * time.Second
@@ -39,6 +42,7 @@ func (s *Server) jobs(ctx context.Context) {
 	running.Go(func() { s.every(ctx, rotateEvery, "rotate signing keys", s.rotateKeys) })
 	running.Go(func() { s.every(ctx, eraseEvery, "erase deleted organizations", s.erase) })
 	running.Go(func() { s.every(ctx, announceEvery, "announce issuers", s.announce) })
+	running.Go(func() { s.every(ctx, tidyEvery, "remove unused clients", s.tidyClients) })
 	running.Go(func() { s.every(ctx, checkpointEvery, "audit checkpoints", s.checkpointAudits) })
 	running.Go(func() { s.every(ctx, warnEvery, "warnings", s.warn) })
 	running.Go(func() { s.recover(ctx) })
@@ -105,6 +109,29 @@ func (s *Server) rotateKeysOf(ctx context.Context, org *storage.Organization) er
 		}
 	}
 	return nil
+}
+
+// tidyClients takes away the clients that were registered and are of no use, where organizations want it. What goes wrong in one of them
+// keeps no other from it.
+func (s *Server) tidyClients(ctx context.Context) error {
+	const page = 100
+	var failed []error
+	for after := ""; ; {
+		// Of those that are not used for the shortest time that there is, it is for the organization to say how long is too long.
+		orgs, err := s.house.DB.OrganizationsWithUnused(ctx, time.Now().Add(-settings.MinIdle), after, page)
+		if err != nil {
+			return errors.Join(append(failed, err)...)
+		}
+		for i := range orgs {
+			if _, err := s.house.Operators.RemoveUnusedClients(ctx, &orgs[i]); err != nil {
+				failed = append(failed, fmt.Errorf("organization %s: %w", orgs[i].Slug, err))
+			}
+			after = orgs[i].Slug
+		}
+		if len(orgs) < page {
+			return errors.Join(failed...)
+		}
+	}
 }
 
 // checkpointAudits writes down where the audits of organizations stand, in the database, and in the log, which may be kept where nobody

@@ -11,6 +11,7 @@ import (
 	"github.com/keizer-auth/keizer/login"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/playground"
+	"github.com/keizer-auth/keizer/provider"
 	"github.com/keizer-auth/keizer/web"
 )
 
@@ -81,6 +82,13 @@ func (s *Server) routes() http.Handler {
 		group.GET("/oauth2/logout", page(p.Logout))
 		group.POST("/oauth2/logout", page(p.Logout))
 		group.GET("/oauth2/check-session", page(p.CheckSession))
+		group.POST(manage.RegistrationPath, page(p.Register))
+		group.GET(manage.RegistrationPath+"/:"+provider.ParamClient, page(p.Registration))
+		group.PUT(manage.RegistrationPath+"/:"+provider.ParamClient, page(p.UpdateRegistration))
+		group.DELETE(manage.RegistrationPath+"/:"+provider.ParamClient, page(p.DeleteRegistration))
+		for _, path := range []string{manage.RegistrationPath, manage.RegistrationPath + "/:" + provider.ParamClient} {
+			group.OPTIONS(path, page(p.RegistrationPreflight))
+		}
 		for _, path := range []string{"/oauth2/token", "/oauth2/userinfo", "/oauth2/revoke"} {
 			group.OPTIONS(path, page(p.Preflight))
 		}

@@ -78,7 +78,7 @@ func New(house *House) (*Server, error) {
 	s.provider = provider.New(provider.Deps{
 		DB: house.DB, Keys: house.Keys, Keyring: house.Keyring, Pages: pages, Sessions: sessions, People: house.People, Log: house.Log,
 		Management: house.Operators.Addresses().Management(),
-		ClientKeys: keys.NewClientKeys(outside), Outside: outside,
+		ClientKeys: keys.NewClientKeys(outside), Outside: outside, Operators: house.Operators,
 		Lifetimes: provider.Lifetimes{
 			Code: cfg.Tokens.CodeLifetime, Access: cfg.Tokens.AccessLifetime, AccessJWT: cfg.Tokens.AccessJWTLifetime,
 			ID: cfg.Tokens.IDLifetime, RefreshIdle: cfg.Tokens.RefreshIdle, RefreshAbsolute: cfg.Tokens.RefreshAbsolute,

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -63,7 +65,8 @@ func (c *clientShown) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &metadata); err != nil {
 		return err
 	}
-	for _, name := range []string{"client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "disabled", "organization"} {
+	for _, name := range []string{"client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "disabled", "organization", "registered_at", "registered_by",
+		"last_used_at"} {
 		delete(metadata, name)
 	}
 	body, err := json.Marshal(metadata)
@@ -74,7 +77,14 @@ func (c *clientShown) UnmarshalJSON(text []byte) error {
 }
 
 func (c clientShown) cells() []string {
-	return []string{c.ClientID, c.Spec.Name, c.Spec.AuthMethod, strings.Join(c.Spec.GrantTypes, " "), yes(!c.Disabled)}
+	return []string{c.ClientID, c.Spec.Name, c.Spec.AuthMethod, strings.Join(c.Spec.GrantTypes, " "), yes(!c.Disabled), yes(c.RegisteredAt != nil)}
+}
+
+func idOf(id *uuid.UUID) string {
+	if id == nil {
+		return ""
+	}
+	return id.String()
 }
 
 func (c clientShown) fields() []field {
@@ -86,6 +96,7 @@ func (c clientShown) fields() []field {
 		{"response modes", strings.Join(c.Spec.ResponseModes, " ")}, {"scope", c.Spec.Scope}, {"audience", strings.Join(c.Spec.Audience, " ")},
 		{"authentication", c.Spec.AuthMethod}, {"jwks_uri", c.Spec.JWKSURI}, {"ID token algorithm", c.Spec.IDTokenAlg},
 		{"access token format", c.Spec.AccessTokenFormat}, {"skips consent", yes(c.Spec.SkipConsent)}, {"enabled", yes(!c.Disabled)}, {"created", date(&issued)},
+		{"registered by itself", date(c.RegisteredAt)}, {"with the token", idOf(c.RegisteredBy)}, {"last used", date(c.LastUsedAt)},
 	}
 	if c.ClientSecret != "" {
 		fields = append(fields, field{"", "Keep the secret now: it cannot be shown again."})
@@ -96,7 +107,8 @@ func (c clientShown) fields() []field {
 // client is `keizer client`.
 func (p *program) client() *cobra.Command {
 	return orgFlag(group("client", "The applications that ask an organization for tokens",
-		p.clientCreate(), p.clientList(), p.clientShow(), p.clientUpdate(), p.clientDelete(), p.clientRotateSecret()))
+		p.clientCreate(), p.clientList(), p.clientShow(), p.clientUpdate(), p.clientDelete(), p.clientRotateSecret(),
+		p.clientRegistrationToken()))
 }
 
 // clientFlags are the flags of create and update. They describe a client member by member, over what --metadata says.
@@ -259,29 +271,31 @@ func (p *program) clientCreate() *cobra.Command {
 }
 
 func (p *program) clientList() *cobra.Command {
-	return &cobra.Command{
+	var registered bool
+	cmd := &cobra.Command{
 		Use: "list", Short: "List clients", Args: takes(), Annotations: eitherWay,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			headings := []string{"CLIENT ID", "NAME", "AUTHENTICATION", "GRANT TYPES", "ENABLED"}
+			headings := []string{"CLIENT ID", "NAME", "AUTHENTICATION", "GRANT TYPES", "ENABLED", "REGISTERED BY ITSELF"}
+			query, filter := url.Values{"sort": {"client_id"}}, storage.ClientFilter{}
+			if cmd.Flags().Changed("registered") {
+				query.Set("registered", strconv.FormatBool(registered))
+				filter.Registered = &registered
+			}
 			if p.there() {
 				return p.through(cmd, func(ctx context.Context, r *remote) error {
 					complete := func(c *clientShown) { c.organization = r.org.Slug }
-					return list(p, headings, pages(ctx, r, url.Values{"sort": {"client_id"}}, complete, r.in("clients")...))
+					return list(p, headings, pages(ctx, r, query, complete, r.in("clients")...))
 				})
 			}
 			return p.inOrganization(cmd, func(ctx context.Context, house *server.House, org *tenant.Org) error {
-				after := ""
-				return list(p, headings, func() ([]clientShown, error) {
-					rows, err := house.DB.ListClients(ctx, after, pageSize)
-					clients := make([]clientShown, len(rows))
-					for i := range rows {
-						clients[i], after = clientOf(org, &rows[i], ""), rows[i].ClientID
-					}
-					return clients, err
-				})
+				return list(p, headings, found(storage.Listing{Sort: "client_id"}, func(l storage.Listing) ([]storage.Client, *storage.Position, error) {
+					return house.DB.FindClients(ctx, filter, l)
+				}, func(row *storage.Client) clientShown { return clientOf(org, row, "") }))
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&registered, "registered", false, "only those that were registered by whoever wanted one; --registered=false: only the others")
+	return cmd
 }
 
 func (p *program) clientShow() *cobra.Command {

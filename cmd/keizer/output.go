@@ -9,6 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // output is the value of --output.
@@ -98,6 +100,24 @@ func list[R row](p *program, headings []string, next func() ([]R, error)) error 
 		return err
 	}
 	return w.Flush()
+}
+
+// found reads what list prints from a list of the database, a page at a time.
+func found[T any, R row](l storage.Listing, read func(storage.Listing) ([]T, *storage.Position, error), show func(*T) R) func() ([]R, error) {
+	l.Limit = pageSize
+	ended := false
+	return func() ([]R, error) {
+		if ended {
+			return nil, nil
+		}
+		rows, next, err := read(l)
+		shown := make([]R, len(rows))
+		for i := range rows {
+			shown[i] = show(&rows[i])
+		}
+		l.After, ended = next, next == nil
+		return shown, err
+	}
 }
 
 // once makes one page of items.

@@ -120,6 +120,16 @@ var bothWays = []step{
 	{line: "user show {alice} --client {client}"},
 	{line: "user show nobody --client {client}", code: exitNotFound},
 	{line: "user show {alice} --client nobody", code: exitNotFound},
+	{line: "client list --registered"},
+	{line: "client list --registered=false", anyOrder: true},
+	{line: "client registration-token create --name Developers --uses 3 --expires-in 24h", keep: "registration=id"},
+	{line: "client registration-token create --name Developers --uses -1", code: exitUsage, only: true},
+	{line: "client registration-token create --name Developers --expires-in 1s", code: exitUsage, only: true},
+	{line: "client registration-token create", code: exitUsage, only: true},
+	{line: "client registration-token list"},
+	{line: "client registration-token revoke {registration}"},
+	{line: "client registration-token revoke {registration}", code: exitNotFound},
+	{line: "client registration-token revoke none", code: exitNotFound},
 	{line: "client rotate-secret {client} --keep-old 1h"},
 	{line: "client rotate-secret nobody", code: exitNotFound},
 
@@ -298,7 +308,7 @@ func TestEveryCommandSaysTheSameOnTheDatabaseAndThroughTheServer(t *testing.T) {
 		}
 		words := strings.Fields(st.line)
 		name := "keizer " + words[0] + " " + words[1]
-		if words[1] == "host" {
+		if words[1] == "host" || words[1] == "registration-token" {
 			name += " " + words[2]
 		}
 		ran[name] = true

@@ -52,7 +52,7 @@ type Registration struct {
 type StatementIssuer struct {
 	// Issuer is the iss of their statements.
 	Issuer string `json:"issuer"`
-	// JWKS are their public keys, JWKSURI is where those are published.
+	// JWKS are their public keys, JWKSURI is where those are published. What they must be is for whoever knows keys, and addresses.
 	JWKS    map[string]any `json:"jwks,omitempty"`
 	JWKSURI string         `json:"jwks_uri,omitempty"`
 	// Algorithms are what they sign by; none means any that is accepted of clients.
@@ -84,10 +84,12 @@ func (r *Registration) AllowedGrants() []string {
 	return []string{"authorization_code", "refresh_token"}
 }
 
+// MinIdle is the shortest time without use after which a client may be removed: when it was of use is known to within a day.
+const MinIdle = 2 * day
+
 // Bounds.
 const (
 	maxClients  = 1_000_000
-	minIdle     = 2 * day // it is known to within a day when a client was of use
 	maxIdle     = 3 * 365 * day
 	maxListed   = 100
 	maxIssuers  = 20
@@ -133,7 +135,7 @@ func (r *Registration) validate(c *complaints) {
 		c.add("registration.max_clients", "it must be between 1 and %d", maxClients)
 	}
 	if r.Idle != 0 {
-		between(c, "registration.idle", r.Idle, minIdle, maxIdle)
+		between(c, "registration.idle", r.Idle, MinIdle, maxIdle)
 	}
 	r.statements(c)
 }

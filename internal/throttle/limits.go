@@ -46,6 +46,14 @@ var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
 // ClientNetwork is how many times clients may fail to prove who they are, from one network.
 var ClientNetwork = Limit{Name: "client_network", Burst: 60, Per: time.Minute}
 
+// Registration of clients by those who want one: from a network, where no token is brought; in an organization; and what is done to the
+// registration of one client.
+var (
+	RegisterNetwork      = Limit{Name: "register_network", Burst: 10, Per: time.Hour}
+	RegisterOrganization = Limit{Name: "register_organization", Burst: 300, Per: 10 * time.Minute}
+	RegistrationClient   = Limit{Name: "registration_client", Burst: 60, Per: time.Minute}
+)
+
 // APIActor is how much one person or client may ask of the management API: six hundred requests a minute, counted by APIBundle.
 var APIActor = Limit{Name: "api_actor", Burst: 600 / APIBundle, Per: time.Minute}
 

@@ -63,7 +63,7 @@ func TestEveryLimitHasANameOfItsOwn(t *testing.T) {
 	names := []string{SignInStrange.Name}
 	for _, l := range []Limit{
 		SignInDevice, SignInNetwork, SignInOrganization, FactorPerson, CodesPerson, MailAddress, MailNetwork, MailOrganization, SignUpNetwork,
-		SignUpOrganization, LinkNetwork, NamesPerson, ClientNetwork, APIActor, Notice(SignInStrange.Name),
+		SignUpOrganization, LinkNetwork, NamesPerson, ClientNetwork, RegisterNetwork, RegisterOrganization, RegistrationClient, APIActor, Notice(SignInStrange.Name),
 	} {
 		if slices.Contains(names, l.Name) || l.Burst <= 0 || l.Per <= 0 {
 			t.Errorf("%+v", l)
