@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -84,4 +85,66 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 	}
 	says(client.ID+" "+bobs, "changed")
 	tab.Hears("a page has a frame: " + client.Issuer + "/oauth2/check-session") // no page of ours has one, but this is the application's
+}
+
+// watching is an application of one page that others wrote the hard part of: npm's oidc-client-ts, which signs in with PKCE, redeems the code
+// from its page, and watches the session through the frame.
+const watching = `<!doctype html><meta charset="utf-8"><title>Watching</title><link rel="icon" href="data:,"><h1 id="page-title">Watching</h1>
+	<p id="who"></p><p id="said"></p><button id="in" type="button">In</button><button id="out" type="button">Out</button><script src="/oidc-client-ts.js"></script><script>
+	let out = %q;
+	const show = (id, text) => { document.getElementById(id).textContent = text };
+	const users = new oidc.UserManager({authority: %q, client_id: %q, redirect_uri: location.origin + '/spa', silent_redirect_uri: location.origin + '/silent',
+		scope: 'openid profile email', monitorSession: true, checkSessionIntervalInSeconds: 1, automaticSilentRenew: false, loadUserInfo: true});
+	users.events.addUserSignedOut(() => show('said', 'signed out'));
+	users.events.addUserSessionChanged(() => show('said', 'changed'));
+	document.getElementById('in').addEventListener('click', () => users.signinRedirect());
+	document.getElementById('out').addEventListener('click', () => open(out));
+	if (location.search) {
+		users.signinCallback().then(user => { history.replaceState(null, '', '/spa'); out += user.id_token; show('who', user.profile.email) }, e => show('who', e.message));
+	}</script>`
+
+const quietly = `<!doctype html><meta charset="utf-8"><title>Silent</title><script src="/oidc-client-ts.js"></script><script>
+	new oidc.UserManager({authority: %q, client_id: %q, redirect_uri: location.origin + '/spa'}).signinSilentCallback();</script>`
+
+// Whoever signs out at Keizer, in another tab, is signed out in the application that watches, without its asking a server all the time.
+func anApplicationByOthersWatchesTheSession(t *testing.T, chromium *servertest.Chromium) {
+	library := filepath.Join(servertest.NodeModules(t), "oidc-client-ts", "dist", "browser", "oidc-client-ts.min.js")
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	house.User(org, "alice")
+	var client *servertest.Client
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/oidc-client-ts.js":
+			http.ServeFile(w, r, library)
+		case "/spa":
+			fmt.Fprintf(w, watching, client.Issuer+"/oauth2/logout?id_token_hint=", client.Issuer, client.ID)
+		case "/silent":
+			fmt.Fprintf(w, quietly, client.Issuer, client.ID)
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(site.Close)
+	address := strings.Replace(site.URL, "127.0.0.1", "localhost", 1)
+	client = house.Client(org, manage.ClientSpec{
+		SkipConsent: true, AuthMethod: manage.AuthNone, GrantTypes: []string{manage.GrantCode}, RedirectURIs: []string{address + "/spa", address + "/silent"},
+		Scope: "openid profile email",
+	})
+	tab := chromium.Tab(t, house.Base, address)
+	tab.Open(address+"/spa", "Watching")
+	tab.Press("in", "Sign in")
+	tab.SignIn("alice", servertest.Password, "Watching")
+	shows := func(id, want string) {
+		t.Helper()
+		got := ""
+		if !within(t.Context(), patience, func() bool { got = tab.Text(id); return got == want }) {
+			t.Fatalf("%s is %q, not %q", id, got, want)
+		}
+	}
+	shows("who", "alice@example.com")
+	// She signs out at Keizer, in another tab of her browser.
+	tab.PressInPlace("out")
+	shows("said", "signed out")
+	tab.Hears("a page has a frame: " + client.Issuer + "/oauth2/check-session") // the application's, and it asks us what it likes
 }

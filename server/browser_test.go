@@ -32,6 +32,7 @@ func TestInARealBrowser(t *testing.T) {
 		"whoever must sets up a second factor on the way in":           whoeverMustSetsUpASecondFactorOnTheWayIn,
 		"somebody signs in at providers":                               somebodySignsInAtProviders,
 		"an application watches the session":                           anApplicationWatchesTheSession,
+		"an application by others watches the session":                 anApplicationByOthersWatchesTheSession,
 		"a keyboard is enough":                                         aKeyboardIsEnough,
 		"what strangers write stays text":                              whatStrangersWriteStaysText,
 		"letters are read in the mailbox":                              lettersAreReadInTheMailbox,
