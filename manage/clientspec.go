@@ -462,6 +462,13 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		if text != keys.None && len(s.JWKS) == 0 && s.JWKSURI == "" {
 			c.add(name, "it needs jwks or jwks_uri")
 		}
+	case "request_object_encryption_alg":
+		oneOf(c, name, text, keys.EncryptionAlgorithms())
+	case "request_object_encryption_enc":
+		oneOf(c, name, text, keys.ContentAlgorithms())
+		if s.Metadata["request_object_encryption_alg"] == nil {
+			c.add(name, "it needs request_object_encryption_alg")
+		}
 	case "require_signed_request_object":
 		on, ok := value.(bool)
 		switch {
@@ -555,7 +562,7 @@ func sameOrigin(a, b string) bool {
 // unsupportedMembers stand in IANA's registry of OAuth dynamic client registration metadata and would promise what is not done
 // here: they are listed for the sake of a better message.
 var unsupportedMembers = []string{
-	"software_statement", "request_object_encryption_alg", "request_object_encryption_enc", "tls_client_auth_subject_dn",
+	"software_statement", "tls_client_auth_subject_dn",
 	"tls_client_auth_san_dns", "tls_client_auth_san_uri", "tls_client_auth_san_ip", "tls_client_auth_san_email",
 	"tls_client_certificate_bound_access_tokens", "dpop_bound_access_tokens", "authorization_signed_response_alg",
 	"authorization_encrypted_response_alg", "authorization_encrypted_response_enc", "authorization_details_types",

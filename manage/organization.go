@@ -116,6 +116,11 @@ func (o *Operators) UpdateOrganization(ctx context.Context, slug string, patch O
 			if err := o.db.UpdateOrganization(ctx, org); err != nil {
 				return err
 			}
+			if one, differs := changed["request_objects.encrypted"].(map[string]any); differs {
+				if err := o.settleEncryption(within(ctx, org), one["after"] == true); err != nil {
+					return err
+				}
+			}
 			return o.audit(within(ctx, org), "organization.updated", slug, beforeAndAfter(changed))
 		})
 		if !errors.Is(err, storage.ErrConflict) {

@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,9 @@ import (
 // long enough. It returns the key that will sign. If a rotation is under way already it is left to itself.
 func (o *Operators) RotateKey(ctx context.Context, alg string, now bool, longestToken time.Duration) (kid string, err error) {
 	plan, err := keys.PlanRotation(ctx, o.db, alg, now, longestToken)
+	if errors.Is(err, keys.ErrNoKey) {
+		return "", &Invalid{Field: "alg", Message: "the organization takes nothing that is encrypted (request_objects.encrypted)"}
+	}
 	if err != nil {
 		return "", fmt.Errorf("rotate key: %w", err)
 	}
@@ -55,6 +59,32 @@ func signedBy(client *storage.Client) (algs []string) {
 		}
 	}
 	return algs
+}
+
+// settleEncryption sees to it, in a transaction, that the organization has keys to decrypt with if it takes what is encrypted to it, and else none.
+func (o *Operators) settleEncryption(ctx context.Context, taken bool) error {
+	for _, alg := range keys.EncryptionKeys() {
+		if taken {
+			made, err := keys.Ensure(ctx, o.db, alg)
+			if err == nil && made != "" {
+				err = o.audit(ctx, "key.rotated", made, map[string]any{"alg": alg, "now": true})
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		kids, err := keys.Forget(ctx, o.db, alg)
+		if err != nil {
+			return err
+		}
+		for _, kid := range kids {
+			if err := o.audit(ctx, "key.revoked", kid, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // RevokeKey ends a key of the organization at once, and all that it signed.

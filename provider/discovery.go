@@ -71,6 +71,8 @@ type metadata struct {
 	RequestURIParameter   bool     `json:"request_uri_parameter_supported"`
 	RequestURIRegistered  bool     `json:"require_request_uri_registration"`
 	RequestObjectAlgs     []string `json:"request_object_signing_alg_values_supported,omitempty"`
+	RequestObjectKeyAlgs  []string `json:"request_object_encryption_alg_values_supported,omitempty"`
+	RequestObjectEncs     []string `json:"request_object_encryption_enc_values_supported,omitempty"`
 	PARRequired           bool     `json:"require_pushed_authorization_requests"`
 }
 
@@ -103,10 +105,13 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		locales = append(locales, tag.String())
 	}
 	requests := org.Decided().Requests
-	var objectAlgs []string
+	var objectAlgs, objectKeyAlgs, objectEncs []string
 	if requests.Taken() {
 		if objectAlgs = p.clientAlgs; requests.Unsigned {
 			objectAlgs = append(slices.Clone(objectAlgs), keys.None)
+		}
+		if requests.Encrypted {
+			objectKeyAlgs, objectEncs = keys.EncryptionAlgorithms(), keys.ContentAlgorithms()
 		}
 	}
 	return metadata{
@@ -158,6 +163,8 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		RequestURIParameter:   requests.ByReference,
 		RequestURIRegistered:  true,
 		RequestObjectAlgs:     objectAlgs,
+		RequestObjectKeyAlgs:  objectKeyAlgs,
+		RequestObjectEncs:     objectEncs,
 	}, nil
 }
 

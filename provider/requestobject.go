@@ -17,6 +17,7 @@ import (
 	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
+	"github.com/keizer-auth/keizer/storage"
 )
 
 // aboutObject are the claims that say something of a request object and nothing of the request (RFC 9101 §4).
@@ -56,7 +57,7 @@ func (p *Provider) readObject(ctx context.Context, a *authorization, pushed bool
 			return err
 		}
 	}
-	object, err := p.clientKeys.VerifyRequestObject(ctx, a.client.Client, text, keys.RequestObjectRules{Issuer: org.Issuer, Unsigned: decided.Unsigned})
+	object, err := p.openObject(ctx, a.client.Client, text)
 	if errors.Is(err, keys.ErrToken) {
 		return fosite.ErrInvalidRequestObject.WithWrap(err).WithHint(
 			"The request object is not accepted: " + strings.TrimPrefix(err.Error(), keys.ErrToken.Error()+": ") + ".")
@@ -65,6 +66,26 @@ func (p *Provider) readObject(ctx context.Context, a *authorization, pushed bool
 		return err
 	}
 	return a.takeObject(object, pushed)
+}
+
+// openObject decrypts a request object that is encrypted, and verifies who made it. One is signed first and then encrypted (OpenID Connect
+// Core 1.0 §6.1). A client that is registered for a way of encrypting encrypts in no other; that it encrypts at all is for it to decide.
+func (p *Provider) openObject(ctx context.Context, client *storage.Client, text string) (*keys.Token, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return nil, err
+	}
+	decided := org.Decided().Requests
+	if decided.Encrypted && keys.IsEncrypted(text) {
+		algs, encs := keys.EncryptionAlgorithms(), keys.ContentAlgorithms()
+		if alg, enc := client.RequestObjectEncryption(); alg != "" {
+			algs, encs = []string{alg}, []string{cmp.Or(enc, keys.A128CBCHS256)}
+		}
+		if text, err = p.keys.Decrypt(ctx, text, algs, encs); err != nil {
+			return nil, err
+		}
+	}
+	return p.clientKeys.VerifyRequestObject(ctx, client, text, keys.RequestObjectRules{Issuer: org.Issuer, Unsigned: decided.Unsigned})
 }
 
 // takeObject puts what a request object asks for in place of the parameters that came along with it. By RFC 9101 §6.3 nothing else counts.

@@ -441,7 +441,7 @@ func TestARequestObjectIsRefusedAndNeverIgnoredWhereItIsTurnedOff(t *testing.T) 
 	t.Parallel()
 	key := newClientKey(t)
 	house, _, client := beginWith(t, "", manage.ClientSpec{SkipConsent: true, JWKS: key.public(t)})
-	decided(t, house, "default", "request_objects.by_value", "false")
+	decided(t, house, "default", "request_objects.by_value", "false", "request_objects.unsigned", "true")
 	claims := map[string]any{"iss": client.ID, "aud": client.Issuer, "client_id": client.ID, "state": "theirs", "scope": "openid offline_access", "max_age": 3600}
 	for _, scope := range []string{"openid", "openid email", "email", ""} {
 		for name, test := range map[string]struct{ param, value, code string }{
@@ -460,7 +460,8 @@ func TestARequestObjectIsRefusedAndNeverIgnoredWhereItIsTurnedOff(t *testing.T) 
 		}
 	}
 	told := house.Get(client.Issuer + "/.well-known/openid-configuration").JSON()
-	if told["request_parameter_supported"] != false || told["request_uri_parameter_supported"] != false || told["request_object_signing_alg_values_supported"] != nil {
+	if told["request_parameter_supported"] != false || told["request_uri_parameter_supported"] != false || told["request_object_signing_alg_values_supported"] != nil ||
+		told["request_object_encryption_alg_values_supported"] != nil || told["request_object_encryption_enc_values_supported"] != nil {
 		t.Error("the metadata promises request objects")
 	}
 }

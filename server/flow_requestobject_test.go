@@ -53,6 +53,25 @@ func withObject(house *servertest.House, client *servertest.Client, params ...st
 	return house.At(client.Issuer + "/oauth2/authorize?" + query.Encode())
 }
 
+// encryptJWT encrypts a JWT as a client does (RFC 7519 §5.2).
+func encryptJWT(t testing.TB, to jose.JSONWebKey, alg, enc, token string) string {
+	t.Helper()
+	encrypter, err := jose.NewEncrypter(jose.ContentEncryption(enc), jose.Recipient{Algorithm: jose.KeyAlgorithm(alg), Key: to.Key, KeyID: to.KeyID},
+		(&jose.EncrypterOptions{}).WithContentType("JWT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	encrypted, err := encrypter.Encrypt([]byte(token))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := encrypted.CompactSerialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // shelf is where a client keeps request objects.
 type shelf struct {
 	*httptest.Server
@@ -204,9 +223,64 @@ func TestARequestIsMadeByARequestObject(t *testing.T) {
 		wrong := at + "#" + base64.RawURLEncoding.EncodeToString(sum[:])
 		tellsClient(t, "another digest", client, arrivedAt(t, visitor.Go(client.AuthorizeURL("request_uri", wrong))), "invalid_request_uri")
 	})
+	t.Run("encrypted", func(t *testing.T) {
+		published := func() (found map[string]jose.JSONWebKey) {
+			var set jose.JSONWebKeySet
+			if err := json.Unmarshal([]byte(house.Get(client.Issuer+"/.well-known/jwks.json").Body), &set); err != nil {
+				t.Fatal(err)
+			}
+			found = make(map[string]jose.JSONWebKey)
+			for _, jwk := range set.Keys {
+				if jwk.Use == "enc" {
+					found[jwk.Algorithm] = jwk
+				}
+			}
+			return found
+		}
+		signed := func(client *servertest.Client) string { return key.sign(t, asking(t, client, nil)) }
+		tellsClient(t, "while it is off", client, arrivedAt(t, visitor.Go(client.AuthorizeURL("request", "a.b.c.d.e"))), "invalid_request_object")
+		if found := published(); len(found) != 0 {
+			t.Errorf("%v", found)
+		}
+		decided(t, house, "default", "request_objects.encrypted", "true")
+		if !within(t.Context(), patience, func() bool { return len(published()) == 2 }) {
+			t.Fatalf("%v", published())
+		}
+		to := published()
+		for alg, jwk := range map[string]jose.JSONWebKey{"RSA-OAEP-256": to["RSA-OAEP-256"], "ECDH-ES": to[""], "ECDH-ES+A128KW": to[""], "ECDH-ES+A256KW": to[""]} {
+			redeemed(t, client, arrivedAt(t, visitor.Go(client.AuthorizeURL("request", encryptJWT(t, jwk, alg, "A128CBC-HS256", signed(client))))))
+		}
+		kept.put(encryptJWT(t, to[""], "ECDH-ES", "A256GCM", signed(client)))
+		if !within(t.Context(), patience, func() bool {
+			return arrivedAt(t, visitor.Go(client.AuthorizeURL("request_uri", kept.URL+"/object"))).Get("state") == "inside"
+		}) {
+			t.Error("none that the client keeps is decrypted")
+		}
+		answer := client.Post("/oauth2/par", "request", encryptJWT(t, to[""], "ECDH-ES+A256KW", "A128GCM", signed(client)))
+		redeemed(t, client, arrivedAt(t, visitor.Go(pushedURL(house, client, answer.Text("request_uri")))))
+
+		one := made(map[string]any{"request_object_encryption_alg": "ECDH-ES"})
+		good := one.AuthorizeURL("request", encryptJWT(t, to[""], "ECDH-ES", "A128CBC-HS256", signed(one)))
+		redeemed(t, one, one.Visitor().Through(good, "alice"))
+		redeemed(t, one, one.Visitor().Through(one.AuthorizeURL("request", signed(one)), "alice")) // OpenID Connect Dynamic Client Registration 1.0 §2
+		for name, text := range map[string]string{
+			"another way to agree on a key": encryptJWT(t, to[""], "ECDH-ES+A256KW", "A128CBC-HS256", signed(one)),
+			"another way to encrypt":        encryptJWT(t, to[""], "ECDH-ES", "A128GCM", signed(one)),
+			"a signature of another":        encryptJWT(t, to[""], "ECDH-ES", "A128CBC-HS256", newClientKey(t).sign(t, asking(t, one, nil))),
+			"no signature":                  encryptJWT(t, to[""], "ECDH-ES", "A128CBC-HS256", unsignedJWT(t, asking(t, one, nil))),
+			"encrypted twice":               encryptJWT(t, to[""], "ECDH-ES", "A128CBC-HS256", encryptJWT(t, to[""], "ECDH-ES", "A128CBC-HS256", signed(one))),
+			"to somebody else":              encryptJWT(t, jose.JSONWebKey{Key: newClientKey(t).private.Public()}, "ECDH-ES", "A128CBC-HS256", signed(one)),
+		} {
+			tellsClient(t, name, one, sentTo(t, house.Get(one.AuthorizeURL("request", text))).Query(), "invalid_request_object")
+		}
+	})
 	t.Run("the metadata says so", func(t *testing.T) {
 		told := house.Get(client.Issuer + "/.well-known/openid-configuration").JSON()
 		algs := fmt.Sprint(told["request_object_signing_alg_values_supported"])
+		if fmt.Sprint(told["request_object_encryption_alg_values_supported"]) != "[RSA-OAEP-256 ECDH-ES ECDH-ES+A128KW ECDH-ES+A256KW]" ||
+			fmt.Sprint(told["request_object_encryption_enc_values_supported"]) != "[A128CBC-HS256 A128GCM A256GCM]" {
+			t.Errorf("%v", told)
+		}
 		if told["request_parameter_supported"] != true || told["request_uri_parameter_supported"] != true || told["require_request_uri_registration"] != true ||
 			algs != "[RS256 PS256 ES256 EdDSA none]" {
 			t.Errorf("%v %s", told, algs)

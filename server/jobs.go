@@ -81,7 +81,7 @@ func (s *Server) rotateKeys(ctx context.Context) error {
 	const page = 100
 	var failed []error
 	for after := ""; ; {
-		orgs, err := s.house.DB.OrganizationsWithoutKeys(ctx, keys.Algorithms(), keys.CommonAlgorithms(), time.Now().Add(-keys.RotateAfter), after, page)
+		orgs, err := s.house.DB.OrganizationsWithoutKeys(ctx, keys.KeyAlgorithms(), keys.CommonAlgorithms(), time.Now().Add(-keys.RotateAfter), after, page)
 		if err != nil {
 			return errors.Join(append(failed, err)...)
 		}

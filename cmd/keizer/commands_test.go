@@ -311,7 +311,25 @@ func TestKeysAreListedAndRotated(t *testing.T) {
 		if got := s.array("key", "list"); len(got) < 6 {
 			t.Errorf("keys of before are not published any more: %v", got)
 		}
-		s.refused(exitUsage, `--alg: "HS256" is not one of RS256, PS256, ES256, EdDSA`, "key", "rotate", "--alg", "HS256")
+		s.refused(exitUsage, `--alg: "HS256" is not one of RS256, PS256, ES256, EdDSA, RSA-OAEP-256, ECDH-ES`, "key", "rotate", "--alg", "HS256")
+		// Keys to decrypt with are there as long as the organization takes what is encrypted to it.
+		decrypting := func() []string {
+			all := s.array("key", "list")
+			return algs(slices.DeleteFunc(all, func(key map[string]any) bool { return key["use"] != "enc" }))
+		}
+		s.refused(exitUsage, "request_objects.encrypted", "key", "rotate", "--alg", "ECDH-ES")
+		s.do("org", "update", "default", "--set", "request_objects.encrypted=true")
+		if got := decrypting(); !slices.Equal(got, []string{"ECDH-ES active", "RSA-OAEP-256 active"}) {
+			t.Errorf("to decrypt with: %v", got)
+		}
+		s.do("key", "rotate", "--alg", "ECDH-ES")
+		if got := decrypting(); !slices.Equal(got, []string{"ECDH-ES active", "ECDH-ES pending", "RSA-OAEP-256 active"}) {
+			t.Errorf("to decrypt with, rotated: %v", got)
+		}
+		s.do("org", "update", "default", "--unset", "request_objects.encrypted")
+		if got := decrypting(); got != nil {
+			t.Errorf("to decrypt with, turned off: %v", got)
+		}
 		if out := s.do("key", "list", "-o", "json"); strings.Contains(out, `"d"`) {
 			t.Errorf("a private key is shown: %s", out)
 		}

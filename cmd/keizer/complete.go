@@ -58,7 +58,7 @@ func (p *program) flagWords() map[string]cobra.CompletionFunc {
 		presets = append(presets, preset.Name)
 	}
 	return map[string]cobra.CompletionFunc{
-		"output": oneOf("table", "json"), "preset": oneOf(presets...), "alg": oneOf(keys.Algorithms()...), "id-token-alg": oneOf(keys.Algorithms()...),
+		"output": oneOf("table", "json"), "preset": oneOf(presets...), "alg": oneOf(keys.KeyAlgorithms()...), "id-token-alg": oneOf(keys.Algorithms()...),
 		"grant-type":    oneOf(manage.GrantCode, manage.GrantImplicit, manage.GrantRefresh, manage.GrantClientCredentials),
 		"auth-method":   oneOf(manage.AuthBasic, manage.AuthPost, manage.AuthPrivateKeyJWT, manage.AuthNone),
 		"response-type": oneOf(responsetype.Supported(true)...), "response-mode": oneOf("query", "fragment", "form_post"),

@@ -19,6 +19,7 @@ import (
 // signingKey is a signing key as it is shown.
 type signingKey struct {
 	KID         string     `json:"kid"`
+	Use         string     `json:"use"`
 	Alg         string     `json:"alg"`
 	Status      string     `json:"status"`
 	ActivatesAt time.Time  `json:"activates_at"`
@@ -35,18 +36,18 @@ func signingKeyOf(row storage.SigningKey, now time.Time) signingKey {
 	case row.RetiresAt != nil && !row.RetiresAt.After(now):
 		status = "retired" // published, until the last token that it signed is gone
 	}
-	return signingKey{row.KID, row.Alg, status, row.ActivatesAt.UTC(), row.RetiresAt, row.ExpiresAt, row.CreatedAt.UTC()}
+	return signingKey{row.KID, keys.UseOf(row.Alg), row.Alg, status, row.ActivatesAt.UTC(), row.RetiresAt, row.ExpiresAt, row.CreatedAt.UTC()}
 }
 
 func (k signingKey) cells() []string {
-	return []string{k.KID, k.Alg, k.Status, date(&k.ActivatesAt), date(k.RetiresAt), date(k.ExpiresAt)}
+	return []string{k.KID, k.Use, k.Alg, k.Status, date(&k.ActivatesAt), date(k.RetiresAt), date(k.ExpiresAt)}
 }
 
-var keyHeadings = []string{"KID", "ALG", "STATUS", "SIGNS FROM", "SIGNS UNTIL", "PUBLISHED UNTIL"}
+var keyHeadings = []string{"KID", "USE", "ALG", "STATUS", "FROM", "UNTIL", "KEPT UNTIL"}
 
 // key is `keizer key`.
 func (p *program) key() *cobra.Command {
-	return orgFlag(group("key", "The keys that an organization signs tokens with", p.keyList(), p.keyRotate(), p.keyRetire()))
+	return orgFlag(group("key", "The keys that an organization signs tokens and decrypts requests with", p.keyList(), p.keyRotate(), p.keyRetire()))
 }
 
 func (p *program) keyList() *cobra.Command {
@@ -72,8 +73,8 @@ func (p *program) keyRotate() *cobra.Command {
 			"the old one stays published until the last token that it signed has expired. With --now the new key signs at once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, alg := range algs {
-				if !slices.Contains(keys.Algorithms(), alg) {
-					return usage("--alg: %q is not one of %s", alg, strings.Join(keys.Algorithms(), ", "))
+				if !slices.Contains(keys.KeyAlgorithms(), alg) {
+					return usage("--alg: %q is not one of %s", alg, strings.Join(keys.KeyAlgorithms(), ", "))
 				}
 			}
 			if p.there() {
@@ -116,7 +117,7 @@ func (p *program) keyRotate() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringArrayVar(&algs, "alg", nil, "RS256, PS256, ES256 or EdDSA; may be repeated (default: all that there are keys for)")
+	cmd.Flags().StringArrayVar(&algs, "alg", nil, "RS256, PS256, ES256, EdDSA, RSA-OAEP-256 or ECDH-ES; may be repeated (default: all that there are keys for)")
 	cmd.Flags().BoolVar(&now, "now", false, "sign with the new key at once, though not everybody may know it yet")
 	return cmd
 }
@@ -188,9 +189,9 @@ func (r *remote) keys(ctx context.Context) ([]signingKey, error) {
 	return unpaged[signingKey](ctx, r, nil, r.in("keys")...)
 }
 
-// algorithmsOf are those that an organization with these keys signs with: the common ones, and whatever else it has a key for.
+// algorithmsOf are those that an organization with these keys has keys for: the common ones, and whatever else there is one for.
 func algorithmsOf(all []signingKey) []string {
-	return slices.DeleteFunc(keys.Algorithms(), func(alg string) bool {
+	return slices.DeleteFunc(keys.KeyAlgorithms(), func(alg string) bool {
 		return !slices.Contains(keys.CommonAlgorithms(), alg) && !slices.ContainsFunc(all, func(k signingKey) bool { return k.Alg == alg })
 	})
 }

@@ -92,6 +92,7 @@ var meanings = []struct{ path, meaning string }{
 	{"request_objects.by_value", "Whether clients may put a request into a JWT that they have signed (`request`), pushed requests too."},
 	{"request_objects.by_reference", "Whether the server fetches such a JWT where the client is registered to keep it (`request_uri`)."},
 	{"request_objects.unsigned", "Whether clients that are registered for it (`request_object_signing_alg` is `none`) may leave it unsigned."},
+	{"request_objects.encrypted", "Whether clients may encrypt it to the organization, which is given keys for that and loses them with it."},
 	{"mail.from_name", "The name that mail comes from; empty is the organization's."},
 	{"mail.from", "The address that mail comes from, in one of the domains of `mail.from_domains` of the server; empty is the server's own."},
 	{"mail.reply_to", "The address that answers to mail go to; empty is nowhere."},

@@ -121,6 +121,8 @@ type Requests struct {
 	ByReference bool `json:"by_reference"`
 	// Unsigned takes those that nobody has signed, of clients that are registered to send such.
 	Unsigned bool `json:"unsigned"`
+	// Encrypted takes those that are encrypted to the organization, which has keys for it then.
+	Encrypted bool `json:"encrypted"`
 }
 
 // Taken reports whether there are any that are taken.

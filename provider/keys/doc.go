@@ -1,5 +1,5 @@
 // Package keys makes, keeps, publishes and rotates the keys that an organization signs with, and checks signatures: those on
-// tokens of its own, and those that clients authenticate with. To clients it encrypts, by keys of theirs.
+// tokens of its own, and those of clients. To clients it encrypts, by keys of theirs, and what they encrypt to an organization it decrypts.
 //
 // It owns the life of a signing key (published before it signs, kept until the last thing that it signed has died), the
 // prepared JWK Set, the strict reading of compact JWS, and client assertions (private_key_jwt) down to the spending of their

@@ -71,12 +71,15 @@ func New(db *storage.DB, o Options) *Keys {
 
 // Sign returns a compact JWS on claims, by the organization's active key for alg. typ goes into the header as it is.
 func (k *Keys) Sign(ctx context.Context, alg, typ string, claims any) (string, error) {
+	if !contains(Algorithms(), alg) {
+		return "", fmt.Errorf("%w for %q", ErrNoKey, alg)
+	}
 	r, err := k.ring(ctx)
 	if err != nil {
 		return "", err
 	}
 	key := r.active(alg, time.Now())
-	if key == nil && contains(Algorithms(), alg) {
+	if key == nil {
 		// It may have been made a moment ago, for the client that this is for.
 		if r, err = k.ringWithin(ctx, 0, 0); err != nil {
 			return "", err

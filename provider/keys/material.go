@@ -50,9 +50,9 @@ func generate(alg string) (*material, error) {
 	var private crypto.Signer
 	var err error
 	switch alg {
-	case RS256, PS256:
+	case RS256, PS256, RSAOAEP256:
 		private, err = rsa.GenerateKey(rand.Reader, rsaBits)
-	case ES256:
+	case ES256, ECDHES:
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case EdDSA:
 		_, private, err = ed25519.GenerateKey(rand.Reader)
@@ -67,7 +67,10 @@ func generate(alg string) (*material, error) {
 
 func newMaterial(alg string, private crypto.Signer) (*material, error) {
 	m := &material{alg: alg, private: private, public: private.Public()}
-	jwk := jose.JSONWebKey{Key: m.public, Algorithm: alg, Use: "sig"}
+	jwk := jose.JSONWebKey{Key: m.public, Algorithm: alg, Use: UseOf(alg)}
+	if alg == ECDHES {
+		jwk.Algorithm = "" // it is for the others of its kind as well
+	}
 	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return nil, fmt.Errorf("take thumbprint: %w", err)
@@ -82,7 +85,7 @@ func newMaterial(alg string, private crypto.Signer) (*material, error) {
 
 // privateJWK is what storage seals.
 func (m *material) privateJWK() ([]byte, error) {
-	jwk := jose.JSONWebKey{Key: m.private, KeyID: m.kid, Algorithm: m.alg, Use: "sig"}
+	jwk := jose.JSONWebKey{Key: m.private, KeyID: m.kid, Algorithm: m.alg, Use: UseOf(m.alg)}
 	return jwk.MarshalJSON()
 }
 
@@ -94,7 +97,7 @@ func parseMaterial(kid, alg string, privateJWK []byte) (*material, error) {
 		return nil, fmt.Errorf("signing key %s: malformed", kid) // the cause might quote what is secret
 	}
 	private, ok := jwk.Key.(crypto.Signer)
-	if !ok || jwk.Algorithm != alg || !fits(alg, private.Public()) {
+	if !ok || jwk.Algorithm != alg || !fits(alg, private.Public()) && !wraps(alg, private.Public()) {
 		return nil, fmt.Errorf("signing key %s: not a private key for %s", kid, alg)
 	}
 	if key, ok := private.(*rsa.PrivateKey); ok {

@@ -97,7 +97,7 @@ func (r *ring) public(kid, alg string) (crypto.PublicKey, error) {
 }
 
 func (r *ring) published(now time.Time) []key {
-	return slices.DeleteFunc(slices.Clone(r.keys), func(k key) bool { return !k.expires.IsZero() && !k.expires.After(now) })
+	return slices.DeleteFunc(slices.Clone(r.keys), func(k key) bool { return !k.shown(now) })
 }
 
 // writeJWKS writes a JWK Set, of the public parts of the keys themselves: what stands beside them in their rows is not sealed. Its entity tag

@@ -93,7 +93,7 @@ type Rotation struct {
 // published first, for as long as a JWK Set may be remembered. longestToken is the life of the longest-lived token that the old
 // key may have signed. If a rotation is under way, the plan is to wait for it, unless now.
 func PlanRotation(ctx context.Context, db *storage.DB, alg string, now bool, longestToken time.Duration) (*Rotation, error) {
-	if !contains(Algorithms(), alg) {
+	if !contains(KeyAlgorithms(), alg) {
 		return nil, fmt.Errorf("%w: %q", ErrAlgorithm, alg)
 	}
 	rows, err := db.SigningKeys(ctx)
@@ -114,6 +114,10 @@ func PlanRotation(ctx context.Context, db *storage.DB, alg string, now bool, lon
 			return r, nil
 		}
 		r.replaced = append(r.replaced, row)
+	}
+	if len(r.replaced) == 0 && UseOf(alg) == "enc" {
+		// Whether anything may be encrypted to it is the organization's to decide, not for whoever rotates.
+		return nil, fmt.Errorf("%w for %q", ErrNoKey, alg)
 	}
 	r.next, err = generate(alg)
 	return r, err
@@ -174,7 +178,7 @@ func newest(ctx context.Context, db *storage.DB, alg string) (kid string, err er
 	return found.KID, nil
 }
 
-// Ensure sees to it that the organization has a key that signs by alg, in the transaction of ctx. It returns the kid of a key that was made for
+// Ensure sees to it that the organization has a key for alg, in the transaction of ctx. It returns the kid of a key that was made for
 // that, and nothing if there is one already. Of two who ensure at once each may make one.
 func Ensure(ctx context.Context, db *storage.DB, alg string) (made string, err error) {
 	if contains(CommonAlgorithms(), alg) {
@@ -202,7 +206,7 @@ func DueForRotation(ctx context.Context, db *storage.DB) ([]string, error) {
 	}
 	now := time.Now()
 	var due []string
-	for _, alg := range Algorithms() {
+	for _, alg := range KeyAlgorithms() {
 		fresh := slices.ContainsFunc(rows, func(row storage.SigningKey) bool {
 			return row.Alg == alg && row.RetiresAt == nil && now.Sub(row.ActivatesAt) < RotateAfter
 		})
