@@ -80,6 +80,8 @@ type visit struct {
 	client      *storage.Client
 	// returnTo is the page of ours that the person is on the way to, when there is no authorization request.
 	returnTo string
+	// begin is where the application begins a sign-in by itself that the person was on the way to, when its request waits no more.
+	begin string
 	// fresh is true when that page wants it proven anew who they are, although somebody is signed in.
 	fresh bool
 	// provider is the name of that which vouches for the person, where one does.
@@ -139,12 +141,15 @@ func (v *visit) at(path string) string {
 	return v.org.BasePath + path + "?" + query.Encode()
 }
 
-// onward sends the browser where it was on the way to: to the authorization endpoint, which knows what comes next, or to a page
-// of ours. 303, so that what was posted here is not posted there (RFC 9700 §4.12).
+// onward sends the browser where it was on the way to: to the authorization endpoint, which knows what comes next, to the application, or to a
+// page of ours. 303, so that what was posted here is not posted there (RFC 9700 §4.12).
 func (v *visit) onward(c *gin.Context) {
 	to := web.ReturnTo(v.org, v.returnTo)
-	if v.interaction != nil {
+	switch {
+	case v.interaction != nil:
 		to = v.at("/oauth2/authorize")
+	case v.begin != "":
+		to = v.begin
 	}
 	c.Redirect(http.StatusSeeOther, to)
 }

@@ -206,7 +206,7 @@ func (l *Login) VerifyPost(c *gin.Context) error {
 	if err != nil {
 		return l.deadVerification(c, v, err)
 	}
-	if v, err = l.passing(c, opened.Interaction); err != nil {
+	if v, err = l.comingBack(c, opened.Interaction, opened.Client); err != nil {
 		return err
 	}
 	entry := l.entry(c, v, opened.Here && opened.Federated)
@@ -266,7 +266,7 @@ func (l *Login) codePost(c *gin.Context, form url.Values) error {
 		c.Redirect(http.StatusSeeOther, v.org.BasePath+pathVerify+"?"+url.Values{paramDone: {actionResend}}.Encode())
 		return nil
 	}
-	if v, err = l.passing(c, waiting.Interaction); err != nil {
+	if v, err = l.comingBack(c, waiting.Interaction, waiting.Client); err != nil {
 		return err
 	}
 	entry := l.entry(c, v, waiting.Federated)
@@ -300,6 +300,23 @@ func (l *Login) passing(c *gin.Context, interaction string) (*visit, error) {
 		return nil, err
 	}
 	return &visit{org: org}, nil
+}
+
+// comingBack is passing for somebody who takes their time: when the request waits no more, its application begins another, if it has said where
+// (OpenID Connect Core 1.0 §4).
+func (l *Login) comingBack(c *gin.Context, interaction, clientID string) (*visit, error) {
+	v, err := l.passing(c, interaction)
+	if err != nil || v.interaction != nil || clientID == "" {
+		return v, err
+	}
+	client, err := l.db.Client(c.Request.Context(), clientID)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return nil, err
+	}
+	if err == nil && !client.Disabled {
+		v.begin = storage.LoginInitiation(client.InitiateLoginURI(), v.org.Issuer)
+	}
+	return v, nil
 }
 
 // entry is how somebody comes in who has just made their account: they have proven that the address is theirs, and chosen the

@@ -255,7 +255,9 @@ func TestClientMetadataThatIsNotUnderstoodIsRefused(t *testing.T) {
 		"require_auth_time": `"true"`, "default_acr_values": `"x"`, "initiate_login_uri": `"http://rp.example/"`, "token_endpoint_auth_signing_alg": `"ES256"`, "client_name#": `"x"`,
 		"request_object_signing_alg": `"ES256"`, "require_signed_request_object": `true`, "request_uris": `["https://rp.example/o", "http://rp.example/o"]`,
 		"client_name#a b": `"x"`, "scope#nl": `"x"`, "logo_uri#nl": `"javascript:x"`, "client_name#nl": `""`, "software_id": `""`,
+		"initiate_login_uri ": `"https://rp.example/#x"`,
 	} {
+		member = strings.TrimSpace(member) // where there are two of them
 		spec, err := manage.ParseClientSpec([]byte(`{"client_name":"App","redirect_uris":["https://rp.example/cb"],"` + member + `":` + value + `}`))
 		must(t, err)
 		complains(t, member, spec.Complete().Validate(), member)

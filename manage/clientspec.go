@@ -434,6 +434,9 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		}
 	case "initiate_login_uri":
 		c.check(name, profile.Link(text))
+		if strings.Contains(text, "#") {
+			c.add(name, "it must have no fragment")
+		}
 	case "software_id", "software_version":
 		c.check(name, profile.Name(text))
 	case "default_max_age":

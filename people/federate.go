@@ -959,10 +959,15 @@ func (p *People) ProveHeld(ctx context.Context, who visitor.Visitor, browser, em
 	if profile.Name(name) != nil {
 		name = ""
 	}
+	client, err := p.clientOf(ctx, data.Interaction)
+	if err != nil {
+		return "", err
+	}
 	kept := data.identityWithTokens
 	spend := func(ctx context.Context) error { return foreign(p.db.SpendUpstreamRequest(ctx, row.Digest)) }
 	err = p.sendPending(ctx, who, canonical, &storage.VerificationToken{Subject: secret.Digest(signUp)}, pending{
-		Email: email, Name: name, Hash: password.None, Language: who.Language.String(), Interaction: data.Interaction, Upstream: &kept,
+		Email: email, Name: name, Hash: password.None, Language: who.Language.String(), Interaction: data.Interaction, Client: client,
+		Upstream: &kept,
 	}, spend)
 	if err != nil {
 		return "", fmt.Errorf("prove an address: %w", err)

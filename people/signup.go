@@ -44,6 +44,8 @@ type pending struct {
 	Hash        string `json:"hash"`
 	Language    string `json:"language,omitempty"`
 	Interaction string `json:"interaction,omitempty"`
+	// Client is that of the request, which may have ended when the letter is read.
+	Client string `json:"client_id,omitempty"`
 	// Upstream is who they are at a provider, which has not vouched for the address: the account will be known by it. Like the
 	// password, it counts only in the browser that has brought it.
 	Upstream *identityWithTokens `json:"upstream,omitempty"`
@@ -83,15 +85,34 @@ func (p *People) BeginSignUp(ctx context.Context, who visitor.Visitor, form Sign
 	if err != nil {
 		return "", err
 	}
+	client, err := p.clientOf(ctx, form.Interaction)
+	if err != nil {
+		return "", err
+	}
 	browser = secret.New(secret.SignUp)
 	err = p.sendPending(ctx, who, canonical, &storage.VerificationToken{Subject: secret.Digest(browser)}, pending{
 		Email: form.Email, Username: form.Username, Name: form.Name, Hash: hash, Language: who.Language.String(),
-		Interaction: form.Interaction,
+		Interaction: form.Interaction, Client: client,
 	})
 	if err != nil {
 		return "", fmt.Errorf("sign up: %w", err)
 	}
 	return browser, nil
+}
+
+// clientOf is the client of an authorization request that somebody is on the way to, or nothing.
+func (p *People) clientOf(ctx context.Context, interaction string) (string, error) {
+	if interaction == "" {
+		return "", nil
+	}
+	row, err := p.db.Interaction(ctx, secret.Digest(interaction))
+	if errors.Is(err, storage.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return row.ClientID, nil
 }
 
 func checkAddress(decided *settings.Settings, email string) (canonical string, err error) {
@@ -199,6 +220,8 @@ type Pending struct {
 	Email string
 	// Interaction is the authorization request that it is on the way to; or empty.
 	Interaction string
+	// Client is that of the request, whether or not it still waits.
+	Client string
 	// Federated is true where a provider has vouched for who they are.
 	Federated bool
 	// Guesses is how often a code may still be entered.
@@ -211,7 +234,9 @@ func (p *People) Pending(ctx context.Context, browser string) (*Pending, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Pending{Email: data.Email, Interaction: data.Interaction, Federated: data.Upstream != nil, Guesses: max(0, maxGuesses-row.Attempts)}, nil
+	return &Pending{
+		Email: data.Email, Interaction: data.Interaction, Client: data.Client, Federated: data.Upstream != nil, Guesses: max(0, maxGuesses-row.Attempts),
+	}, nil
 }
 
 func (p *People) pendingOf(ctx context.Context, browser string) (*storage.VerificationToken, *pending, error) {

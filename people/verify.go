@@ -100,6 +100,9 @@ type Verification struct {
 	Federated bool
 	// Interaction is the authorization request that it was asked for on the way to, in this browser; or empty.
 	Interaction string
+	// Client is that of the request, whether or not it still waits; in another browser it is empty, too: who has signed up with an address
+	// must not be able to say where whoever has that address is sent.
+	Client string
 	// Username and Name are what was entered at the sign-up.
 	Username, Name string
 }
@@ -133,7 +136,7 @@ func (p *People) OpenVerification(ctx context.Context, who visitor.Visitor, toke
 	}
 	opened := &Verification{Email: data.Email, NewAccount: true, Username: data.Username, Name: data.Name}
 	if isFrom(row, browser) {
-		opened.Here, opened.Interaction, opened.Federated = free, data.Interaction, data.Upstream != nil
+		opened.Here, opened.Interaction, opened.Client, opened.Federated = free, data.Interaction, data.Client, data.Upstream != nil
 	}
 	return opened, nil
 }

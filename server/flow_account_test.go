@@ -398,7 +398,8 @@ func TestSessionsAreSeenAndEnded(t *testing.T) {
 func TestAnApplicationIsSeenAndTurnedOut(t *testing.T) {
 	inBoth(t, func(t *testing.T, house *servertest.House, org context.Context) {
 		user := house.User(org, "alice")
-		app, other := house.Client(org, manage.ClientSpec{Name: "Field Notes"}), house.Client(org, manage.ClientSpec{Name: "Other"})
+		begins := map[string]any{"initiate_login_uri": "https://notes.example/login?from=id"}
+		app, other := house.Client(org, manage.ClientSpec{Name: "Field Notes", Metadata: begins}), house.Client(org, manage.ClientSpec{Name: "Other"})
 		jwt := house.Client(org, manage.ClientSpec{Name: "Field Notes", AccessTokenFormat: "jwt"})
 		tokens, kept := app.Tokens("alice", "openid email offline_access"), other.Tokens("alice", "openid offline_access")
 		jwtTokens := jwt.Tokens("alice", "openid offline_access")
@@ -408,6 +409,13 @@ func TestAnApplicationIsSeenAndTurnedOut(t *testing.T) {
 			if !strings.Contains(page.Body, want) {
 				t.Errorf("%q is not shown", want)
 			}
+		}
+		// It signs her in by itself, when she comes from here (OpenID Connect Core 1.0 §4).
+		if open, _ := page.Attr("application-open-"+app.ID, "href"); open != "https://notes.example/login?from=id&iss="+url.QueryEscape(app.Issuer) {
+			t.Errorf("it is opened at %q", open)
+		}
+		if page.Has("application-open-" + other.ID) {
+			t.Error("one that has not said where begins somewhere")
 		}
 		page = alice.Press(page, "application-revoke-"+app.ID)
 		if page.Text("account-done") == "" || page.Has("application-revoke-"+app.ID) || !page.Has("application-revoke-"+other.ID) {

@@ -280,6 +280,24 @@ func TestAnApplicationSendsSomebodyToMakeAnAccount(t *testing.T) {
 		t.Errorf("%d %q", page.Status, page.Title)
 	}
 
+	// Letters take their time, and the request does not wait for longer than a quarter of an hour: then the application begins anew, if it can
+	// (OpenID Connect Core 1.0 §4).
+	begins := house.Client(org, manage.ClientSpec{SkipConsent: true, Metadata: map[string]any{"initiate_login_uri": servertest.Callback + "?begin=1"}})
+	for name, one := range map[string]*servertest.Client{"slow": client, "late": begins} {
+		g, address := from(t, "198.51.100.10"), name+"@example.com"
+		page := g.open(one.AuthorizeURL("prompt", "create"), "Create an account")
+		page = g.sees(g.send(page, "signup-submit", "email", address, "name", "New Comer", "password", newPassword), "Check your mail")
+		past(t, house, `UPDATE interactions SET expires_at = '`+longAgo+`'`)
+		page = g.send(page, "verify-submit", "code", newest(t, house, address, mail.VerifyEmail).Code)
+		arrived, _ := page.Arrived()
+		if one == begins && (arrived.Get("begin") != "1" || arrived.Get("iss") != one.Issuer || len(arrived) != 2) || one == client && page.URL.Path != "/account" {
+			t.Errorf("%s: %d %q at %s, %v", name, page.Status, page.Title, page.URL, arrived)
+		}
+		if arrived, _ := mustOpen(t, g, one.AuthorizeURL("prompt", "none")).Arrived(); arrived.Get("code") == "" {
+			t.Errorf("%s: who has made an account is not signed in: %v", name, arrived)
+		}
+	}
+
 	prompts := func() string {
 		return fmt.Sprint(house.Get(client.Issuer + "/.well-known/openid-configuration").JSON()["prompt_values_supported"])
 	}
@@ -294,4 +312,13 @@ func TestAnApplicationSendsSomebodyToMakeAnAccount(t *testing.T) {
 		eventually(t, "the metadata says so", func() bool { return prompts() == "[none login consent select_account]" })
 		tellsClient(t, "create, where nobody can", client, sentTo(t, house.Get(client.AuthorizeURL("prompt", "create"))).Query(), "invalid_request")
 	}
+}
+
+func mustOpen(t testing.TB, g *guest, address string) *formbrowser.Page {
+	t.Helper()
+	page, err := g.Open(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
 }

@@ -178,6 +178,8 @@ type Application struct {
 	Name string
 	// Scopes are those that were agreed to, and those that it holds.
 	Scopes []string
+	// InitiateLoginURI is where it begins a sign-in by itself; empty when it does not, is switched off, or gone.
+	InitiateLoginURI string
 	// Since is when it was let in first; LastUsed when it was last given tokens, zero when it holds none.
 	Since, LastUsed time.Time
 }
@@ -188,10 +190,10 @@ func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Appli
 	var applications []Application
 	err := db.scoped(ctx, reading, "list applications of user", func(q *query) error {
 		found := make(map[string]*Application)
-		note := func(clientID, name string, scopes []string, since, used time.Time) {
+		note := func(clientID, name, begins string, scopes []string, since, used time.Time) {
 			a := found[clientID]
 			if a == nil {
-				a = &Application{ClientID: clientID, Name: name, Since: since}
+				a = &Application{ClientID: clientID, Name: name, InitiateLoginURI: begins, Since: since}
 				found[clientID] = a
 			}
 			if since.Before(a.Since) {
@@ -216,19 +218,24 @@ func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Appli
 				var clientID, name string
 				var scopes []string
 				var since, used, again time.Time
-				if err := rows.Scan(&clientID, maybe[string]{&name}, words{&scopes}, &since, maybe[time.Time]{&used}, maybe[time.Time]{&again}); err != nil {
+				var client Client
+				if err := rows.Scan(&clientID, maybe[string]{&name}, object{&client.Metadata}, maybe[bool]{&client.Disabled}, words{&scopes}, &since, maybe[time.Time]{&used}, maybe[time.Time]{&again}); err != nil {
 					return err
 				}
-				note(clientID, name, scopes, since, later(used, again))
+				begins := client.InitiateLoginURI()
+				if client.Disabled {
+					begins = ""
+				}
+				note(clientID, name, begins, scopes, since, later(used, again))
 			}
 			return rows.Err()
 		}
 		for _, statement := range []string{
-			`SELECT c.client_id, o.name, c.scopes, c.created_at, NULL, NULL FROM consents c
+			`SELECT c.client_id, o.name, o.metadata, o.disabled, c.scopes, c.created_at, NULL, NULL FROM consents c
 				LEFT JOIN oauth_clients o ON o.org_id = c.org_id AND o.client_id = c.client_id
 				WHERE c.user_id = $1 AND c.org_id = $2 AND c.created_at <= $3`,
 			// The newest refresh token of a family is the one that is not spent: it is as old as the last use.
-			`SELECT g.client_id, o.name, g.scope, g.created_at AS since, g.created_at AS used, r.created_at AS again FROM oauth_grants g
+			`SELECT g.client_id, o.name, o.metadata, o.disabled, g.scope, g.created_at AS since, g.created_at AS used, r.created_at AS again FROM oauth_grants g
 				LEFT JOIN oauth_clients o ON o.org_id = g.org_id AND o.client_id = g.client_id
 				LEFT JOIN oauth_refresh_tokens r ON r.grant_id = g.id AND r.org_id = g.org_id AND r.spent_at IS NULL
 				WHERE g.user_id = $1 AND g.org_id = $2 AND g.revoked_at IS NULL AND g.expires_at > $3`,

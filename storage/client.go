@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -73,6 +75,22 @@ func (c *Client) BackChannelLogoutURI() string { return c.text("backchannel_logo
 // FrontChannelLogoutURI is what the client wants to have loaded by the browser in which a session ends (OpenID Connect Front-Channel Logout
 // 1.0 §2); or empty.
 func (c *Client) FrontChannelLogoutURI() string { return c.text("frontchannel_logout_uri") }
+
+// LoginInitiation is the address at which an application with that initiate_login_uri begins a sign-in at an issuer, on behalf of somebody who
+// comes from there (OpenID Connect Core 1.0 §4); empty for one that has none, or one that a browser had better not open.
+func LoginInitiation(initiateLoginURI, issuer string) string {
+	if !strings.HasPrefix(initiateLoginURI, "https://") || strings.Contains(initiateLoginURI, "#") {
+		return ""
+	}
+	separator := "?"
+	if strings.Contains(initiateLoginURI, "?") {
+		separator = "&"
+	}
+	return initiateLoginURI + separator + url.Values{"iss": {issuer}}.Encode()
+}
+
+// InitiateLoginURI is where a third party has the client begin a sign-in (OpenID Connect Dynamic Client Registration 1.0 §2); or empty.
+func (c *Client) InitiateLoginURI() string { return c.text("initiate_login_uri") }
 
 // RequestURIs are the addresses at which the client keeps request objects (OpenID Connect Dynamic Client Registration 1.0 §2).
 func (c *Client) RequestURIs() []string { return c.texts("request_uris") }

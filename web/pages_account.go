@@ -298,6 +298,8 @@ type AccountApplication struct {
 	Since    Moment
 	// Used is when it was given tokens last; nil when it holds none.
 	Used *Moment
+	// Open is where it signs the person in by itself; empty when it does not.
+	Open string
 }
 
 // AccountApplicationsPage is the data of page "account_applications".
@@ -434,7 +436,7 @@ var accountKinds = map[string]kind{
 		AccountApplicationsPage{AccountFrame: sampleFrame},
 		AccountApplicationsPage{Outcome: Outcome{Done: "account.done.application"}, Applications: []AccountApplication{
 			{
-				ID: "app", Name: "Sample", Since: sampleMoment, Used: &sampleMoment,
+				ID: "app", Name: "Sample", Since: sampleMoment, Used: &sampleMoment, Open: "https://app.example/login?iss=x",
 				Scopes: Scopes([]string{"openid", "read", "orders:read"}, []APIScope{{"Orders", "orders:read", "See what you have ordered"}}),
 			},
 			{ID: sampleHostile},

@@ -26,7 +26,10 @@ func (a *Account) Applications(c *gin.Context, v *visit) error {
 		return err
 	}
 	for _, app := range applications {
-		shown := web.AccountApplication{ID: app.ClientID, Name: app.Name, Scopes: web.Scopes(app.Scopes, described), Since: v.moment(app.Since)}
+		shown := web.AccountApplication{
+			ID: app.ClientID, Name: app.Name, Scopes: web.Scopes(app.Scopes, described), Since: v.moment(app.Since),
+			Open: storage.LoginInitiation(app.InitiateLoginURI, v.org.Issuer),
+		}
 		if !app.LastUsed.IsZero() {
 			used := v.moment(app.LastUsed)
 			shown.Used = &used
