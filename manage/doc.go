@@ -6,6 +6,6 @@
 // deeds. It does not own who may do what: a door checks that before it calls, and leaves the deeds of a document, which no door
 // knows, to be checked here. Nor does it own the rows (storage), the signing keys (provider/keys) or the protocol (provider).
 //
-// RFC 7591 §2 (client metadata), OpenID Connect Dynamic Client Registration 1.0 §2, RFC 6749 §3.3 (scopes), RFC 8707
-// (audiences).
+// RFC 7591 (client metadata, and the registration of clients by whoever wants one), RFC 7592, OpenID Connect Dynamic Client
+// Registration 1.0 §2, RFC 6749 §3.3 (scopes), RFC 8707 (audiences).
 package manage

@@ -178,14 +178,34 @@ func (r *Registrar) admit(ctx context.Context, org *tenant.Org, token secret.Tex
 			return nil, err
 		}
 	}
-	return brought, r.o.db.Tally(ctx, func(ctx context.Context) error {
-		if brought == nil {
-			if err := r.o.db.Take(ctx, throttle.RegisterNetwork, throttle.Network(from.IPAddress)); err != nil {
-				return err
-			}
+	if brought == nil {
+		if err := r.take(ctx, throttle.RegisterNetwork, throttle.Network(from.IPAddress), from, ""); err != nil {
+			return nil, err
 		}
-		return r.o.db.Take(ctx, throttle.RegisterOrganization, "")
-	})
+	}
+	return brought, r.take(ctx, throttle.RegisterOrganization, "", from, "")
+}
+
+// take uses a limit once, for a subject. One that is used up is a *throttle.Exceeded, and written down, once in a while: whoever goes on would
+// fill the audit (S-282).
+func (r *Registrar) take(ctx context.Context, limit throttle.Limit, subject string, from Actor, target string) error {
+	taken := r.o.db.Take(ctx, limit, subject)
+	var exceeded *throttle.Exceeded
+	if !errors.As(taken, &exceeded) {
+		return taken
+	}
+	var again *throttle.Exceeded
+	switch err := r.o.db.Take(ctx, throttle.Notice(limit.Name), subject); {
+	case errors.As(err, &again):
+		return taken
+	case err != nil:
+		return err
+	}
+	from.Name = "anonymous"
+	if err := r.o.audit(WithActor(ctx, from), "limit.reached", target, map[string]any{"limit": limit.Name}); err != nil {
+		return err
+	}
+	return taken
 }
 
 // asked reads what somebody asks a client to be, and the software statement that they brought.
@@ -271,15 +291,15 @@ func registrantSpec(org *tenant.Org, spec ClientSpec, clientID string, is *stora
 var errNotRegistered = refuseRegistration(InvalidToken, "The token is not that of this client's registration.")
 
 // Registration returns a client to whoever looks after its registration.
-func (r *Registrar) Registration(ctx context.Context, clientID string, token secret.Text) (*Registered, error) {
-	client, err := r.registered(ctx, clientID, token)
+func (r *Registrar) Registration(ctx context.Context, clientID string, token secret.Text, from Actor) (*Registered, error) {
+	client, err := r.registered(ctx, clientID, token, from)
 	if err != nil {
 		return nil, err
 	}
 	return &Registered{Client: client, Token: token}, nil
 }
 
-func (r *Registrar) registered(ctx context.Context, clientID string, token secret.Text) (*storage.Client, error) {
+func (r *Registrar) registered(ctx context.Context, clientID string, token secret.Text, from Actor) (*storage.Client, error) {
 	if !secret.Valid(secret.Registration, token.Reveal()) || !isClientID(clientID) {
 		return nil, errNotRegistered
 	}
@@ -293,7 +313,7 @@ func (r *Registrar) registered(ctx context.Context, clientID string, token secre
 	if err := holdsRegistration(client, token); err != nil {
 		return nil, err
 	}
-	if err := r.o.db.Take(ctx, throttle.RegistrationClient, clientID); err != nil {
+	if err := r.take(ctx, throttle.RegistrationClient, clientID, from, clientID); err != nil {
 		return nil, err
 	}
 	if !client.UsedWithin(time.Now()) {
@@ -320,7 +340,7 @@ func (r *Registrar) Update(ctx context.Context, clientID string, token secret.Te
 	if err != nil {
 		return nil, err
 	}
-	client, err := r.registered(ctx, clientID, token)
+	client, err := r.registered(ctx, clientID, token, from)
 	if err != nil {
 		return nil, err
 	}
@@ -393,7 +413,7 @@ func checkUpdate(clientID string, body []byte) (given secret.Text, err error) {
 
 // Delete takes a client away, with everything that was given to it (RFC 7592 §2.3).
 func (r *Registrar) Delete(ctx context.Context, clientID string, token secret.Text, from Actor) error {
-	if _, err := r.registered(ctx, clientID, token); err != nil {
+	if _, err := r.registered(ctx, clientID, token, from); err != nil {
 		return err
 	}
 	from.Name, from.Bound = "client:"+clientID, &Bound{}

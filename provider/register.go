@@ -41,7 +41,7 @@ func (p *Provider) Registration(c *gin.Context) error {
 	token, err := registrationToken(c.Request)
 	if err == nil {
 		var found *manage.Registered
-		if found, err = p.registrar.Registration(c.Request.Context(), c.Param(ParamClient), token); err == nil {
+		if found, err = p.registrar.Registration(c.Request.Context(), c.Param(ParamClient), token, registrant(c)); err == nil {
 			return p.writeRegistration(c, http.StatusOK, found)
 		}
 	}

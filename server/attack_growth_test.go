@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keizer-auth/keizer/server"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
 
@@ -123,5 +124,47 @@ func TestSomebodyWhoAlwaysComesAsANewBrowserIsKnownWithFewOfThem(t *testing.T) {
 	}
 	if n := len(house.Letters(user.Email)); n != 5 {
 		t.Errorf("she gets %d letters", n)
+	}
+}
+
+// S-282, RFC 7591 §5: whoever registers clients from one network registers few, and they go when nobody uses them.
+func TestWhatStrangersRegisterIsLittleAndGoes(t *testing.T) {
+	t.Parallel()
+	house := behindProxy(t, servertest.Options{})
+	decided(t, house, "default", "registration.mode", "open")
+	db := house.SQL()
+	count := func() (counts [3]int) {
+		for i, table := range []string{"oauth_clients", "audit_events", "rate_limits"} {
+			counts[i] = rows(t, db, table)
+		}
+		return counts
+	}
+	before := count()
+	const many, slow = 40, 1 // that a limit lets through while a slow machine takes its time
+	for i := range many {
+		send(t, house, request{
+			address: "/oauth2/register", body: strings.NewReader(`{"redirect_uris":["https://rp.example/cb"]}`), kind: "application/json",
+			header: []string{"X-Forwarded-For", fmt.Sprintf("2001:db8:1:2::%x", i+1)},
+		})
+		send(t, house, request{method: "DELETE", address: "/oauth2/register/" + strings.Repeat("a", 24), header: []string{
+			"X-Forwarded-For", fmt.Sprintf("2001:db8:1:2::%x", i+1), "Authorization", "Bearer x",
+		}})
+	}
+	made := count()
+	if n := made[0] - before[0]; n < 10 || n > 10+slow {
+		t.Errorf("%d clients are registered from one network", n)
+	}
+	if n := made[1] - before[1]; n > 10+slow+1 { // each, and that it was too much
+		t.Errorf("the audit has %d more", n)
+	}
+	if n := made[2] - before[2]; n > 4 {
+		t.Errorf("%d limits are counted", n)
+	}
+	change(t, house, `UPDATE oauth_clients SET last_used_at = '`+longAgo+`' WHERE registered_at IS NOT NULL`)
+	if err := server.TidyClients(t.Context(), house.House); err != nil {
+		t.Fatal(err)
+	}
+	if left := count(); left[0] != before[0] {
+		t.Errorf("%d are left", left[0]-before[0])
 	}
 }

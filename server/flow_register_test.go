@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -352,6 +353,25 @@ func TestWhatIsNotToBeRegisteredIsRefusedInTheWordsOfTheSpecification(t *testing
 			}
 		}
 	}
+	// The document of a sector is fetched, here as elsewhere (OpenID Connect Core 1.0 §8.1, S-129).
+	listed := []string{"https://rp.example/cb"}
+	sector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(listed)
+	}))
+	defer sector.Close()
+	pairwise := registration(t, house, "POST", endpoint, token, good(metadata{"subject_type": "pairwise", "sector_identifier_uri": sector.URL}))
+	if pairwise.Status != http.StatusCreated || pairwise.Text("subject_type") != "pairwise" || pairwise.Text("sector_identifier_uri") != sector.URL {
+		t.Errorf("%d %s", pairwise.Status, pairwise.Body)
+	}
+	moved := metadata{"client_id": pairwise.Text("client_id"), "subject_type": "pairwise", "sector_identifier_uri": sector.URL, "redirect_uris": []string{"https://rp.example/other"}}
+	move := func() *servertest.Answer {
+		return registration(t, house, "PUT", pairwise.Text("registration_client_uri"), pairwise.Text("registration_access_token"), moved)
+	}
+	refusedAs(t, "an address that the sector does not list", move(), http.StatusBadRequest, "invalid_client_metadata")
+	if listed = append(listed, "https://rp.example/other"); move().Status != http.StatusOK {
+		t.Error("an address that the sector lists is refused")
+	}
 	preflight := send(t, house, request{method: "OPTIONS", address: endpoint, header: []string{"Origin", "https://rp.example", "Access-Control-Request-Method", "POST"}})
 	if preflight.Status != http.StatusNoContent || preflight.Header.Get("Access-Control-Allow-Origin") != "*" || preflight.Header.Get("Access-Control-Allow-Credentials") != "" ||
 		!strings.Contains(preflight.Header.Get("Access-Control-Allow-Headers"), "Authorization") {
@@ -394,6 +414,20 @@ func TestAnOrganizationSaysWhatClientsMayBeThatAnybodyRegisters(t *testing.T) {
 	if again := ask(nil); again.Status != http.StatusCreated {
 		t.Errorf("%d %s", again.Status, again.Body)
 	}
+	// What takes a permission at an API is not given away to whoever asks.
+	permitted, err := house.Operators.CreatePermission(org, manage.NewPermission{Resource: "orders", Action: "write"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := house.Operators.CreateAPI(org, manage.NewAPI{
+		Identifier: "https://orders.example", Name: "Orders", Scopes: []manage.APIScope{{Name: "orders", Permission: permitted.Name}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	given := registration(t, house, "POST", endpoint, developers(t, house, org), metadata{"grant_types": []string{"client_credentials"}, "token_endpoint_auth_method": "client_secret_post"})
+	if refusedAs(t, "what takes a permission", given, http.StatusForbidden, "access_denied"); !strings.Contains(given.Text("error_description"), "may not give") {
+		t.Errorf("%s", given.Body)
+	}
 	// From one network there come few, where no token is brought (RFC 7591 §5).
 	limited := ask(nil)
 	for range 12 {
@@ -405,6 +439,16 @@ func TestAnOrganizationSaysWhatClientsMayBeThatAnybodyRegisters(t *testing.T) {
 	refusedAs(t, "with a token", registration(t, house, "POST", endpoint, developers(t, house, org), metadata{
 		"redirect_uris": []string{"https://a.rp.example/cb"}, "token_endpoint_auth_method": "none",
 	}), http.StatusForbidden, "access_denied") // for there are enough; but it was heard
+	if events, err := house.DB.ListAudit(org, storage.AuditFilter{Action: "limit.reached"}); err != nil || len(events) != 1 || events[0].Details["limit"] != "register_network" {
+		t.Errorf("%v: %+v", err, events)
+	}
+
+	// Who is registered goes on to look after it when nobody else is.
+	decide(t, []*servertest.House{house}, "default", "registration.mode", "off")
+	if read := registration(t, house, "GET", first.Text("registration_client_uri"), first.Text("registration_access_token"), nil); read.Status != http.StatusOK {
+		t.Errorf("%d %s", read.Status, read.Body)
+	}
+	refusedAs(t, "with a token, when nobody is registered", registration(t, house, "POST", endpoint, developers(t, house, org), metadata{}), http.StatusForbidden, "access_denied")
 }
 
 // RFC 7591 §2.3, §3.1.1.
