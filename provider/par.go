@@ -12,7 +12,10 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/tenant"
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
 // parPrefix is what RFC 9126 §2.2 recommends for the addresses of pushed requests.
@@ -40,6 +43,12 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 		err = fosite.ErrInvalidRequest.WithHint("A pushed request cannot itself name a request_uri.")
 	}
 	if err != nil {
+		p.jsonError(c, err)
+		return nil
+	}
+	if pushed, err := p.pushesTooOften(c, client); pushed {
+		return nil
+	} else if err != nil {
 		p.jsonError(c, err)
 		return nil
 	}
@@ -82,6 +91,26 @@ func (p *Provider) PushedAuthorization(c *gin.Context) error {
 	}
 	p.writeJSON(c, http.StatusCreated, pushedAnswer{parPrefix + id, int(parLifetime / time.Second)})
 	return nil
+}
+
+// pushesTooOften counts the requests that a client pushes, for each is a row, and answers it when those are too many (RFC 9126 §2.3 and §7.4).
+// Of a client that proves nothing anybody may use the name: it is counted for each network, so that nobody keeps it from its people elsewhere.
+func (p *Provider) pushesTooOften(c *gin.Context, client *fositestore.Client) (answered bool, err error) {
+	ctx := c.Request.Context()
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return false, err
+	}
+	subject := client.ClientID
+	if client.IsPublic() {
+		subject += " " + throttle.Network(c.ClientIP())
+	}
+	err = p.pushes.Take(org.ID.String()+" "+subject, func() error { return p.db.Take(ctx, throttle.PushClient, subject) })
+	if exceeded := (*throttle.Exceeded)(nil); errors.As(err, &exceeded) {
+		p.tooOften(c, exceeded, errorBody{"temporarily_unavailable", "The client has pushed too many requests. Try again in a moment."})
+		return true, nil
+	}
+	return false, err
 }
 
 // loadPushed puts a pushed request in place of the parameters that name it. Of those, only client_id counts (RFC 9126 §4).

@@ -56,7 +56,9 @@ type Provider struct {
 	catalogues    *catalogues
 	authenticator *clientAuthenticator
 	// failures are of clients that fail to prove who they are.
-	failures   *throttle.Local
+	failures *throttle.Local
+	// pushes are the requests that clients push, by the bundle.
+	pushes     *throttle.Bundles
 	clientAlgs []string
 	fosite     *fosite.Fosite
 	metadata   *documents
@@ -81,6 +83,7 @@ func New(d Deps) *Provider {
 		clients: clients, store: store, catalogues: newCatalogues(d.DB, d.Management),
 		authenticator:  &clientAuthenticator{clients: clients, assertions: keys.NewAssertionVerifier(d.DB, d.ClientKeys)},
 		failures:       throttle.NewLocal(throttle.ClientNetwork),
+		pushes:         throttle.NewBundles(throttle.PushBundle),
 		clientAlgs:     keys.ClientAlgorithms(),
 		metadata:       newDocuments(),
 		outside:        d.Outside.HTTP(maxLogoutAnswer),

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/keizer-auth/keizer/internal/throttle"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
@@ -429,5 +431,37 @@ func TestARequestObjectIsFetchedFromWhereItMayBeAndInTheSameWords(t *testing.T) 
 	refused("a long one")
 	if len(words) != 1 {
 		t.Errorf("%v", slices.Collect(maps.Keys(words)))
+	}
+}
+
+// S-146: requests that are pushed in great numbers are rows in great numbers.
+func TestAClientPushesSoManyRequestsAndNoMore(t *testing.T) {
+	t.Parallel()
+	house, org, client := beginWith(t, "", trustedClient)
+	other, public := house.Client(org, manage.ClientSpec{}), house.Client(org, manage.ClientSpec{AuthMethod: "none"})
+	push := func(client *servertest.Client) *servertest.Answer {
+		t.Helper()
+		return client.Post("/oauth2/par", inPairs(queryOf(t, client.AuthorizeURL()))...)
+	}
+	for _, client := range []*servertest.Client{client, public} {
+		refuses(t, "the first", push(client), 201, "")
+		change(t, house, `UPDATE rate_limits SET busy_until = $1 WHERE subject LIKE $2`, time.Now().Add(time.Minute).UnixMicro(), "push_client:%")
+		made := 1
+		answer := push(client)
+		for ; answer.Status == 201 && made < 2*throttle.PushBundle; answer = push(client) {
+			made++
+		}
+		refuses(t, "too many", answer, 429, "temporarily_unavailable")
+		if seconds, err := strconv.Atoi(answer.Header.Get("Retry-After")); err != nil || seconds < 1 || made != throttle.PushBundle {
+			t.Errorf("after %d, Retry-After %q", made, answer.Header.Get("Retry-After"))
+		}
+		change(t, house, `DELETE FROM rate_limits`)
+		refuses(t, "in a moment", push(client), 201, "")
+		refuses(t, "another", push(other), 201, "")
+	}
+	long := client.Post("/oauth2/par", append(inPairs(queryOf(t, client.AuthorizeURL())), "request", strings.Repeat("x", 70<<10))...)
+	refuses(t, "a body that is too long", long, 413, "invalid_request")
+	if n := countRows(t, house, `SELECT count(*) FROM oauth_par`); n != 2*throttle.PushBundle+4 {
+		t.Errorf("%d rows", n)
 	}
 }

@@ -46,6 +46,13 @@ var LinkNetwork = Limit{Name: "link_network", Burst: 20, Per: 5 * time.Minute}
 // ClientNetwork is how many times clients may fail to prove who they are, from one network.
 var ClientNetwork = Limit{Name: "client_network", Burst: 60, Per: time.Minute}
 
+// PushClient is how many requests a client may push (RFC 9126 §7.4), and of one that proves nothing, anybody in its name from one network:
+// twelve hundred a minute, counted by PushBundle.
+var PushClient = Limit{Name: "push_client", Burst: 1200 / PushBundle, Per: time.Minute}
+
+// PushBundle is how many pushed requests are one use of PushClient.
+const PushBundle = 20
+
 // Registration of clients by those who want one: from a network, where no token is brought; in an organization; and what is done to the
 // registration of one client.
 var (
