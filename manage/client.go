@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -240,28 +241,29 @@ func bySecret(method string) bool { return method == AuthBasic || method == Auth
 
 // ClientPatch is a change to a client. What is nil stays as it is; what is empty goes back to its default.
 type ClientPatch struct {
-	Name                   *string          `json:"client_name"`
-	RedirectURIs           *[]string        `json:"redirect_uris"`
-	PostLogoutRedirectURIs *[]string        `json:"post_logout_redirect_uris"`
-	AuthMethod             *string          `json:"token_endpoint_auth_method"`
-	GrantTypes             *[]string        `json:"grant_types"`
-	ResponseTypes          *[]string        `json:"response_types"`
-	ResponseModes          *[]string        `json:"response_modes"`
-	Scope                  *string          `json:"scope"`
-	Audience               *[]string        `json:"audience"`
-	IDTokenAlg             *string          `json:"id_token_signed_response_alg"`
-	AccessTokenFormat      *string          `json:"access_token_format"`
-	SkipConsent            *bool            `json:"skip_consent"`
-	PKCEOptional           *bool            `json:"pkce_optional"`
-	Disabled               *bool            `json:"disabled"`
-	JWKS                   *json.RawMessage `json:"jwks"`
-	JWKSURI                *string          `json:"jwks_uri"`
-	ClientURI              *string          `json:"client_uri"`
-	LogoURI                *string          `json:"logo_uri"`
-	PolicyURI              *string          `json:"policy_uri"`
-	TosURI                 *string          `json:"tos_uri"`
-	Contacts               *[]string        `json:"contacts"`
-	Metadata               *map[string]any  `json:"-"`
+	Name                   *string             `json:"client_name"`
+	RedirectURIs           *[]string           `json:"redirect_uris"`
+	PostLogoutRedirectURIs *[]string           `json:"post_logout_redirect_uris"`
+	AuthMethod             *string             `json:"token_endpoint_auth_method"`
+	GrantTypes             *[]string           `json:"grant_types"`
+	ResponseTypes          *[]string           `json:"response_types"`
+	ResponseModes          *[]string           `json:"response_modes"`
+	Scope                  *string             `json:"scope"`
+	Audience               *[]string           `json:"audience"`
+	IDTokenAlg             *string             `json:"id_token_signed_response_alg"`
+	AccessTokenFormat      *string             `json:"access_token_format"`
+	SkipConsent            *bool               `json:"skip_consent"`
+	PKCEOptional           *bool               `json:"pkce_optional"`
+	ClaimMappings          *[]claimmap.Mapping `json:"claim_mappings"`
+	Disabled               *bool               `json:"disabled"`
+	JWKS                   *json.RawMessage    `json:"jwks"`
+	JWKSURI                *string             `json:"jwks_uri"`
+	ClientURI              *string             `json:"client_uri"`
+	LogoURI                *string             `json:"logo_uri"`
+	PolicyURI              *string             `json:"policy_uri"`
+	TosURI                 *string             `json:"tos_uri"`
+	Contacts               *[]string           `json:"contacts"`
+	Metadata               *map[string]any     `json:"-"`
 }
 
 func set[T any](field *T, value *T) {
@@ -286,6 +288,7 @@ func (p ClientPatch) to(s ClientSpec) ClientSpec {
 	set(&s.AccessTokenFormat, p.AccessTokenFormat)
 	set(&s.SkipConsent, p.SkipConsent)
 	set(&s.PKCEOptional, p.PKCEOptional)
+	set(&s.ClaimMappings, p.ClaimMappings)
 	set(&s.JWKS, p.JWKS)
 	set(&s.JWKSURI, p.JWKSURI)
 	set(&s.ClientURI, p.ClientURI)

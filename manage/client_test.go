@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/storage"
@@ -149,6 +150,9 @@ func TestAClientThatWouldNotWorkOrNotBeSafeIsRefused(t *testing.T) {
 			"none":                         {web(), func(s *spec) { s.IDTokenAlg = "none" }, []string{"id_token_signed_response_alg"}},
 			"format xml":                   {web(), func(s *spec) { s.AccessTokenFormat = "xml" }, []string{"access_token_format"}},
 			"an audience with a part":      {web(), func(s *spec) { s.Audience = []string{"https://api.example/#x"} }, []string{"audience"}},
+			"a claim of the server's own":  {web(), func(s *spec) { s.ClaimMappings = []claimmap.Mapping{{Claim: "sub", From: "email"}} }, []string{"claim_mappings"}},
+			"a claim by another's scope":   {web(), func(s *spec) { s.ClaimMappings = []claimmap.Mapping{{Claim: "x", From: "email", Scope: "hr"}} }, []string{"claim_mappings"}},
+			"a service with claims":        {service(), func(s *spec) { s.ClaimMappings = []claimmap.Mapping{{Claim: "x", From: "email"}} }, []string{"claim_mappings"}},
 			"an empty audience":            {web(), func(s *spec) { s.Audience = []string{""} }, []string{"audience"}},
 			"a logo that runs":             {web(), func(s *spec) { s.LogoURI = "javascript:alert(1)" }, []string{"logo_uri"}},
 			"a logo in itself":             {web(), func(s *spec) { s.LogoURI = "data:image/svg+xml,<svg/>" }, []string{"logo_uri"}},
@@ -196,7 +200,7 @@ func TestClientMetadataIsReadAsItIsWritten(t *testing.T) {
 		"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"response_modes":["query"],"scope":"openid profile","contacts":["a@rp.example"],
 		"logo_uri":"https://rp.example/logo.png","client_uri":"https://rp.example/","policy_uri":"https://rp.example/p","tos_uri":"https://rp.example/t","jwks":` + es256JWKS + `,
 		"id_token_signed_response_alg":"ES256","post_logout_redirect_uris":["https://rp.example/bye"],"access_token_format":"jwt","skip_consent":true,"audience":["https://api.example"],
-		"software_id":"s","software_version":"1","application_type":"web","subject_type":"public","default_max_age":3600,"require_auth_time":true,
+		"software_id":"s","software_version":"1","application_type":"web","subject_type":"public","claim_mappings":[{"claim":"upn","from":"username","in":["id_token"],"scope":"profile"},{"claim":"tenant","value":["a",7]}],"default_max_age":3600,"require_auth_time":true,
 		"default_acr_values":["urn:x"],"initiate_login_uri":"https://rp.example/login","token_endpoint_auth_signing_alg":"ES256","tos_uri#pt-BR":"https://rp.example/t/br",
 		"request_object_signing_alg":"PS256","request_uris":["https://rp.example/o#1"],"require_signed_request_object":true,"require_pushed_authorization_requests":true,
 		"id_token_encrypted_response_alg":"ECDH-ES","id_token_encrypted_response_enc":"A128GCM","userinfo_signed_response_alg":"EdDSA",

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/permission"
 	"github.com/keizer-auth/keizer/internal/profile"
@@ -48,28 +49,29 @@ const (
 )
 
 // ClientSpec is what a client is to be, under the names of RFC 7591 §2 and of ours where that has none (response_modes,
-// access_token_format, skip_consent, pkce_optional, audience). What is left empty takes the default of Complete.
+// access_token_format, skip_consent, pkce_optional, claim_mappings, audience). What is left empty takes the default of Complete.
 type ClientSpec struct {
-	Name                   string          `json:"client_name,omitempty"`
-	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
-	PostLogoutRedirectURIs []string        `json:"post_logout_redirect_uris,omitempty"`
-	AuthMethod             string          `json:"token_endpoint_auth_method,omitempty"`
-	GrantTypes             []string        `json:"grant_types,omitempty"`
-	ResponseTypes          []string        `json:"response_types,omitempty"`
-	ResponseModes          []string        `json:"response_modes,omitempty"`
-	Scope                  string          `json:"scope,omitempty"` // separated by spaces
-	Audience               []string        `json:"audience,omitempty"`
-	IDTokenAlg             string          `json:"id_token_signed_response_alg,omitempty"`
-	AccessTokenFormat      string          `json:"access_token_format,omitempty"`
-	SkipConsent            bool            `json:"skip_consent,omitempty"`
-	PKCEOptional           bool            `json:"pkce_optional,omitempty"`
-	JWKS                   json.RawMessage `json:"jwks,omitempty"`
-	JWKSURI                string          `json:"jwks_uri,omitempty"`
-	ClientURI              string          `json:"client_uri,omitempty"`
-	LogoURI                string          `json:"logo_uri,omitempty"`
-	PolicyURI              string          `json:"policy_uri,omitempty"`
-	TosURI                 string          `json:"tos_uri,omitempty"`
-	Contacts               []string        `json:"contacts,omitempty"`
+	Name                   string             `json:"client_name,omitempty"`
+	RedirectURIs           []string           `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs []string           `json:"post_logout_redirect_uris,omitempty"`
+	AuthMethod             string             `json:"token_endpoint_auth_method,omitempty"`
+	GrantTypes             []string           `json:"grant_types,omitempty"`
+	ResponseTypes          []string           `json:"response_types,omitempty"`
+	ResponseModes          []string           `json:"response_modes,omitempty"`
+	Scope                  string             `json:"scope,omitempty"` // separated by spaces
+	Audience               []string           `json:"audience,omitempty"`
+	IDTokenAlg             string             `json:"id_token_signed_response_alg,omitempty"`
+	AccessTokenFormat      string             `json:"access_token_format,omitempty"`
+	SkipConsent            bool               `json:"skip_consent,omitempty"`
+	PKCEOptional           bool               `json:"pkce_optional,omitempty"`
+	ClaimMappings          []claimmap.Mapping `json:"claim_mappings,omitempty"`
+	JWKS                   json.RawMessage    `json:"jwks,omitempty"`
+	JWKSURI                string             `json:"jwks_uri,omitempty"`
+	ClientURI              string             `json:"client_uri,omitempty"`
+	LogoURI                string             `json:"logo_uri,omitempty"`
+	PolicyURI              string             `json:"policy_uri,omitempty"`
+	TosURI                 string             `json:"tos_uri,omitempty"`
+	Contacts               []string           `json:"contacts,omitempty"`
 	// Metadata holds the registered members that have no field here, under their own names.
 	Metadata map[string]any `json:"-"`
 }
@@ -128,7 +130,7 @@ func ParseClientSpec(body []byte) (ClientSpec, error) {
 var ownMembers = []string{
 	"client_name", "redirect_uris", "post_logout_redirect_uris", "token_endpoint_auth_method", "grant_types",
 	"response_types", "response_modes", "scope", "audience", "id_token_signed_response_alg", "access_token_format",
-	"skip_consent", "pkce_optional", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
+	"skip_consent", "pkce_optional", "claim_mappings", "jwks", "jwks_uri", "client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts",
 }
 
 // MarshalJSON writes the metadata as one object.
@@ -224,6 +226,7 @@ func (s ClientSpec) validate(reach outbound.Options) error {
 	s.checkScopes(&c)
 	s.checkKeys(&c, reach)
 	s.checkSubject(&c, reach)
+	s.checkMappings(&c)
 
 	oneOf(&c, "id_token_signed_response_alg", s.IDTokenAlg, keys.Algorithms())
 	oneOf(&c, "access_token_format", s.AccessTokenFormat, []string{FormatOpaque, FormatJWT})
@@ -379,6 +382,16 @@ const notKnown = "it is not a member of client metadata that is known"
 
 // localizedMembers are those that may be there in several languages (RFC 7591 §2.2).
 var localizedMembers = []string{"client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri"}
+
+// checkMappings checks what the client is to be told of people besides.
+func (s ClientSpec) checkMappings(c *complaints) {
+	if len(s.ClaimMappings) > 0 && !s.hasPeople() {
+		c.add(storage.ClaimMappings, "they are for clients that people sign in to")
+	}
+	for _, wrong := range claimmap.Check(s.ClaimMappings, s.Scopes()) {
+		c.check(storage.ClaimMappings, wrong)
+	}
+}
 
 // checkMetadata goes through the registered members that have no field. Those that would promise what is not done are
 // refused, all others are kept.
@@ -606,6 +619,9 @@ func (s ClientSpec) apply(client *storage.Client) {
 	if s.PKCEOptional {
 		client.Metadata[storage.PKCEOptional] = true
 	}
+	if len(s.ClaimMappings) > 0 {
+		client.Metadata[storage.ClaimMappings] = s.ClaimMappings
+	}
 }
 
 // SpecOf returns what a client is.
@@ -624,6 +640,7 @@ func SpecOf(client *storage.Client) ClientSpec {
 		AccessTokenFormat:      client.AccessTokenFormat,
 		SkipConsent:            client.SkipConsent,
 		PKCEOptional:           client.PKCEOptional(),
+		ClaimMappings:          client.ClaimMappings(),
 		JWKSURI:                text(client.JWKSURI),
 		ClientURI:              text(client.ClientURI),
 		LogoURI:                text(client.LogoURI),
@@ -646,6 +663,7 @@ func SpecOf(client *storage.Client) ClientSpec {
 	}
 	delete(s.Metadata, "contacts")
 	delete(s.Metadata, storage.PKCEOptional)
+	delete(s.Metadata, storage.ClaimMappings)
 	return s
 }
 

@@ -708,7 +708,8 @@ func wholeClient(s ClientSpec, disabled bool) ClientPatch {
 		Name: &s.Name, RedirectURIs: &s.RedirectURIs, PostLogoutRedirectURIs: &s.PostLogoutRedirectURIs, AuthMethod: &s.AuthMethod,
 		GrantTypes: &s.GrantTypes, ResponseTypes: &s.ResponseTypes, ResponseModes: &s.ResponseModes, Scope: &s.Scope, Audience: &s.Audience,
 		IDTokenAlg: &s.IDTokenAlg, AccessTokenFormat: &s.AccessTokenFormat, SkipConsent: &s.SkipConsent, PKCEOptional: &s.PKCEOptional, Disabled: &disabled,
-		JWKS: &s.JWKS, JWKSURI: &s.JWKSURI, ClientURI: &s.ClientURI, LogoURI: &s.LogoURI, PolicyURI: &s.PolicyURI, TosURI: &s.TosURI, Contacts: &s.Contacts,
+		ClaimMappings: &s.ClaimMappings,
+		JWKS:          &s.JWKS, JWKSURI: &s.JWKSURI, ClientURI: &s.ClientURI, LogoURI: &s.LogoURI, PolicyURI: &s.PolicyURI, TosURI: &s.TosURI, Contacts: &s.Contacts,
 		Metadata: &s.Metadata,
 	}
 }

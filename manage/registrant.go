@@ -17,7 +17,7 @@ import (
 )
 
 // operatorMembers are Keizer's own. Whoever registers a client by themselves decides none of them (S-132).
-var operatorMembers = []string{"response_modes", "audience", "access_token_format", "skip_consent", "pkce_optional"}
+var operatorMembers = []string{"response_modes", "audience", "access_token_format", "skip_consent", "pkce_optional", storage.ClaimMappings}
 
 // givenMembers are those that the server gives, and that no request for an update may have (RFC 7592 §2.2). client_id and client_secret
 // are given, too, and may stand there as they are.

@@ -277,7 +277,7 @@ func registrantSpec(org *tenant.Org, spec ClientSpec, clientID string, is *stora
 	if err != nil || is == nil {
 		return spec, err
 	}
-	// What was trusted to do without consent was another application. The rest that operators have decided stays.
+	// What was trusted to do without consent, and to be told of people besides, was another application. The rest that operators have decided stays.
 	was := SpecOf(is)
 	spec.Audience, spec.AccessTokenFormat = was.Audience, was.AccessTokenFormat
 	spec.PKCEOptional = (spec.PKCEOptional || was.PKCEOptional) && spec.AuthMethod != AuthNone

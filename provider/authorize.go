@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/redirect"
 	"github.com/keizer-auth/keizer/internal/responsetype"
@@ -620,23 +620,15 @@ func (p *Provider) responseParams(ctx context.Context, a *authorization, request
 	if !a.kind.IDToken {
 		return params, nil
 	}
-	// Without an access token there is no userinfo to ask (OpenID Connect Core 1.0 §5.4).
-	var about map[string]any
-	if !a.kind.Code && !a.kind.Token {
-		held, err := p.rightsOf(ctx, user.ID)
-		if err != nil {
-			return nil, err
-		}
-		about = userClaims(user, request.GetGrantedScopes(), held)
+	t := telling{
+		client: a.client, facts: session.Facts, place: claimmap.IDToken, room: maxMapped, granted: request.GetGrantedScopes(), names: a.claims.IDToken,
 	}
-	named, err := p.namedClaims(ctx, user, a.claims.IDToken)
+	if !a.kind.Code && !a.kind.Token { // and so no userinfo that could be asked (OpenID Connect Core 1.0 §5.4)
+		t.scopes = t.granted
+	}
+	about, err := p.tell(ctx, user, t)
 	if err != nil {
 		return nil, err
-	}
-	if about == nil {
-		about = named
-	} else {
-		maps.Copy(about, named)
 	}
 	token, err := p.idTokens.make(ctx, a.client, session, given{code: params.Get("code"), access: access}, about)
 	if err != nil {

@@ -1,10 +1,17 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/storage"
+	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
 // The scopes of OpenID Connect Core 1.0 §5.4 and §11.
@@ -93,6 +100,57 @@ func userClaims(user *storage.User, scopes []string, held *rights) map[string]an
 		}
 	}
 	return claims
+}
+
+// telling is what somebody is told about a person, and where.
+type telling struct {
+	client *fositestore.Client
+	facts  fositestore.Facts
+	// place is one of those of claimmap, and room how many bytes there are for what is mapped there; less than 0 is no bound.
+	place string
+	room  int
+	// granted are the scopes that were granted, scopes those of them whose claims stand here, names the claims that were asked for here.
+	granted, scopes, names []string
+}
+
+// mappings are those by which something is said here.
+func (t *telling) mappings() []claimmap.Mapping {
+	return slices.DeleteFunc(slices.Clone(t.client.ClaimMappings()), func(m claimmap.Mapping) bool { return !m.Given(t.place, t.granted) })
+}
+
+// tell returns everything that is said about a person: by scope, by name, and by the mappings of the client. It does not say who that is.
+func (p *Provider) tell(ctx context.Context, user *storage.User, t telling) (map[string]any, error) {
+	mappings := t.mappings()
+	var held *rights
+	if sayRights(t.scopes) || sayRights(t.names) || needRights(mappings) {
+		var err error
+		if held, err = p.rightsOf(ctx, user.ID); err != nil {
+			return nil, err
+		}
+	}
+	spoken := inLocales(user, t.facts.Claims.Locales)
+	claims := userClaims(spoken, t.scopes, held)
+	maps.Copy(claims, namedClaims(spoken, t.names, held))
+	mapped(claims, mappings, spoken, held, t.room)
+	delete(claims, "sub")
+	return claims, nil
+}
+
+// tellOf is tell for a token of a grant, whose person is looked up if there is anything to say.
+func (p *Provider) tellOf(ctx context.Context, session *fositestore.Session, t telling) (map[string]any, error) {
+	t.facts = session.Facts
+	if len(t.scopes)+len(t.names) == 0 && len(t.mappings()) == 0 {
+		return nil, nil //nolint:nilnil // which is most tokens
+	}
+	id, err := uuid.Parse(session.Subject)
+	if err != nil {
+		return nil, fmt.Errorf("claims about nobody: %w", err)
+	}
+	user, err := p.db.User(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return p.tell(ctx, user, t)
 }
 
 func addressClaim(stored any) map[string]string {

@@ -1,18 +1,16 @@
 package provider
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/google/uuid"
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
+	"github.com/keizer-auth/keizer/internal/profile"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 	"github.com/keizer-auth/keizer/storage"
-	"github.com/keizer-auth/keizer/storage/fositestore"
 )
 
 // errClaims is a claims parameter that is none (OpenID Connect Core 1.0 §5.5).
@@ -21,6 +19,12 @@ var errClaims = fosite.ErrInvalidRequest.WithHint("The claims parameter must be 
 // scopeOfClaim is the scope that a claim about the person belongs to, by which people are asked for it (OpenID Connect Core 1.0 §5.4).
 // What a token says of itself, such as auth_time, is none of them.
 func scopeOfClaim(name string) (scope string, ok bool) {
+	if claim, tag, ok := strings.Cut(name, "#"); ok {
+		if !profile.Localized(claim) || !profile.Locale(tag) {
+			return "", false
+		}
+		name = claim
+	}
 	switch name {
 	case "name", "preferred_username", "updated_at":
 		return scopeProfile, true
@@ -40,6 +44,7 @@ func scopeOfClaim(name string) (scope string, ok bool) {
 // it could have had by a scope, and no more; all else that is asked for is left out, essential or not (§5.5.1).
 func (a *authorization) readClaims() error {
 	a.form.Del(storage.ParamClaimsScope)
+	a.claims.Locales = claimLocales(a.form)
 	text := a.form.Get("claims")
 	if text == "" {
 		return nil
@@ -119,42 +124,28 @@ func (a *authorization) consentScopes() []string {
 	return storage.ConsentScopes(a.form)
 }
 
-// namedClaims are claims about a person that were asked for by name. What is not known is left out.
-func (p *Provider) namedClaims(ctx context.Context, user *storage.User, names []string) (map[string]any, error) {
+// namedClaims are claims about a person that were asked for by name. What is not known is left out; what is asked for in a language is called
+// as it was asked for (OpenID Connect Core 1.0 §5.2).
+func namedClaims(user *storage.User, names []string, held *rights) map[string]any {
 	if len(names) == 0 {
-		return nil, nil //nolint:nilnil // nothing was asked for
+		return nil
 	}
 	var scopes []string
+	named := make(map[string]any)
 	for _, name := range names {
 		if scope, ok := scopeOfClaim(name); ok {
 			scopes = append(scopes, scope)
 		}
-	}
-	held, err := p.rightsSaidBy(ctx, user.ID, scopes)
-	if err != nil {
-		return nil, err
-	}
-	claims := userClaims(user, scopes, held)
-	for name := range claims {
-		if !slices.Contains(names, name) {
-			delete(claims, name)
+		if claim, tag, ok := strings.Cut(name, "#"); ok {
+			if value := tagged(user)[claim+"#"+strings.ToLower(tag)]; claimmap.Fits(claim, value) {
+				named[name] = value
+			}
 		}
 	}
-	return claims, nil
-}
-
-// idTokenClaimsOf are the claims that the ID token of a grant says of its person by name, as the person is now.
-func (p *Provider) idTokenClaimsOf(ctx context.Context, session *fositestore.Session) (map[string]any, error) {
-	if len(session.Facts.Claims.IDToken) == 0 {
-		return nil, nil //nolint:nilnil // which is most grants
+	for name, value := range userClaims(user, scopes, held) {
+		if slices.Contains(names, name) {
+			named[name] = value
+		}
 	}
-	id, err := uuid.Parse(session.Subject)
-	if err != nil {
-		return nil, fmt.Errorf("claims about nobody: %w", err)
-	}
-	user, err := p.db.User(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	return p.namedClaims(ctx, user, session.Facts.Claims.IDToken)
+	return named
 }

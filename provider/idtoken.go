@@ -12,6 +12,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -23,8 +24,8 @@ type idTokenHandler struct {
 	protector *protector
 	subjects  *subjects
 	lifetimes Lifetimes
-	// about are the claims about the person that a grant was asked for by name.
-	about func(ctx context.Context, session *fositestore.Session) (map[string]any, error)
+	// about are the claims about the person of a grant.
+	about func(ctx context.Context, session *fositestore.Session, t telling) (map[string]any, error)
 }
 
 var _ fosite.TokenEndpointHandler = (*idTokenHandler)(nil)
@@ -73,7 +74,9 @@ func (h *idTokenHandler) PopulateTokenEndpointResponse(
 	if err != nil {
 		return err
 	}
-	about, err := h.about(ctx, session)
+	about, err := h.about(ctx, session, telling{
+		client: client, place: claimmap.IDToken, room: maxMapped, granted: request.GetGrantedScopes(), names: session.Facts.Claims.IDToken,
+	})
 	if err != nil {
 		return err
 	}
@@ -133,14 +136,14 @@ func (h *idTokenHandler) make(
 }
 
 // withClaims adds claims about the person to those of the token itself, which count where both have a name.
-func withClaims(claims idTokenClaims, about map[string]any) (map[string]any, error) {
+func withClaims(claims any, about map[string]any) (map[string]any, error) {
 	own, err := json.Marshal(claims)
 	if err != nil {
-		return nil, fmt.Errorf("encode an ID token: %w", err)
+		return nil, fmt.Errorf("encode a token: %w", err)
 	}
 	all := maps.Clone(about)
 	if err := json.Unmarshal(own, &all); err != nil {
-		return nil, fmt.Errorf("encode an ID token: %w", err)
+		return nil, fmt.Errorf("encode a token: %w", err)
 	}
 	return all, nil
 }

@@ -92,7 +92,8 @@ func New(d Deps) *Provider {
 		protector:      &protector{keys: d.Keys, clients: d.ClientKeys},
 		registrar:      d.Operators.Registrar(d.ClientKeys),
 	}
-	p.idTokens = &idTokenHandler{protector: p.protector, subjects: subjects, lifetimes: d.Lifetimes, about: p.idTokenClaimsOf}
+	strategy.about = p.tellOf
+	p.idTokens = &idTokenHandler{protector: p.protector, subjects: subjects, lifetimes: d.Lifetimes, about: p.tellOf}
 
 	// The order matters: the challenge is checked before a code is made, and the verifier after the code was read.
 	config := newConfigurator(d.Lifetimes, authenticated)

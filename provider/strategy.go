@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
@@ -23,6 +26,8 @@ import (
 type tokenStrategy struct {
 	keys     *keys.Keys
 	subjects *subjects
+	// about are the claims about the person of a grant.
+	about func(ctx context.Context, session *fositestore.Session, t telling) (map[string]any, error)
 }
 
 var _ oauth2.CoreStrategy = (*tokenStrategy)(nil)
@@ -146,7 +151,24 @@ func (s *tokenStrategy) jwtAccessToken(
 		SessionID: known.session(session.Facts.SessionID),
 		Rights:    session.Rights,
 	}
-	return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", claims)
+	if session.Subject == client.ClientID || len(client.ClaimMappings()) == 0 {
+		return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", claims)
+	}
+	own, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode an access token: %w", err)
+	}
+	about, err := s.about(ctx, session, telling{
+		client: client, place: claimmap.AccessToken, room: max(0, min(maxMapped, maxSaid-len(own))), granted: request.GetGrantedScopes(),
+	})
+	if err != nil {
+		return "", err
+	}
+	said, err := withClaims(claims, about)
+	if err != nil {
+		return "", err
+	}
+	return s.keys.Sign(ctx, client.IDTokenAlg, "at+jwt", said)
 }
 
 // audienceOf is what a request is granted access to: the resources that it names, else all that its client is registered for.

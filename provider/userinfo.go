@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -52,23 +52,18 @@ func (p *Provider) UserInfo(c *gin.Context) error {
 		p.bearerError(c, answer{http.StatusForbidden, "insufficient_scope", "The access token was not granted the scope openid by a person."})
 		return nil
 	}
-	held, err := p.rightsSaidBy(c.Request.Context(), user.ID, access.Scope)
-	if err != nil {
-		p.jsonError(c, err)
-		return nil
-	}
 	facts, err := fositestore.FactsOf(grant)
 	if err != nil {
 		p.jsonError(c, err)
 		return nil
 	}
-	named, err := p.namedClaims(c.Request.Context(), user, facts.Claims.UserInfo)
+	claims, err := p.tell(c.Request.Context(), user, telling{
+		client: client, facts: facts, place: claimmap.UserInfo, room: -1, granted: access.Scope, scopes: access.Scope, names: facts.Claims.UserInfo,
+	})
 	if err != nil {
 		p.jsonError(c, err)
 		return nil
 	}
-	claims := userClaims(user, access.Scope, held)
-	maps.Copy(claims, named)
 	known, err := p.subjects.names(c.Request.Context(), facts.Sector)
 	if err != nil {
 		p.jsonError(c, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keizer-auth/keizer/internal/claimmap"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
@@ -108,5 +109,98 @@ func TestClaimsAreAskedForByName(t *testing.T) {
 	}
 	if told := house.Get(trusted.Issuer + "/.well-known/openid-configuration").JSON(); told["claims_parameter_supported"] != true || !slices.Contains(told["claims_supported"].([]any), any("nickname")) {
 		t.Errorf("%v", told)
+	}
+}
+
+// What an organization has an application told besides, and in which language (OpenID Connect Core 1.0 §5.2, S-088, S-090).
+func TestAnApplicationIsToldWhatIsMappedForItInTheLanguageItLikes(t *testing.T) {
+	t.Parallel()
+	house, org, plain := beginWith(t, "", trustedClient)
+	mappings := []claimmap.Mapping{
+		{Claim: "upn", From: "username", In: []string{"id_token", "userinfo"}},
+		{Claim: "groups", From: "roles", In: []string{"access_token", "id_token"}},
+		{Claim: "department", From: "metadata.work.department", Scope: "hr"},
+		{Claim: "https://acme.example/tenant", Value: "acme", In: []string{"access_token", "userinfo"}},
+		{Claim: "nickname", From: "metadata.work.call_sign", In: []string{"userinfo"}},
+		{Claim: "missing", From: "metadata.work.nothing", In: []string{"id_token", "userinfo", "access_token"}},
+		{Claim: "beta", Value: false},
+		{Claim: "notes", From: "metadata.notes", In: []string{"access_token", "userinfo"}},
+	}
+	told := house.Client(org, manage.ClientSpec{
+		SkipConsent: true, AccessTokenFormat: "jwt", Scope: "openid profile hr offline_access", ClaimMappings: mappings,
+	})
+	alice, err := house.DB.UserByLogin(org, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := house.Operators.UpdateUser(org, alice.ID, manage.UserPatch{Metadata: &map[string]any{
+		"work": map[string]any{"department": "Sales", "call_sign": 7, "iss": "evil"}, "notes": strings.Repeat("n", 3<<10), "locale": "en-GB",
+		"name#de": "Alice Rehkitz", "name#ja-Kana": "アリス", "family_name": "Doe", "family_name#de": "Rehkitz", "website#de-CH": "https://alice.example/ch",
+		"address#de": map[string]any{"country": "Deutschland"}, "zoneinfo": "Europe/Berlin",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	role, err := house.DB.RoleByName(org, "auditor")
+	must(t, err)
+	_, err = house.Operators.GrantRole(org, alice.ID, role.ID)
+	must(t, err)
+	visitor := told.Visitor()
+	visitor.Code(told.AuthorizeURL(), "alice")
+	userinfo := func(client *servertest.Client, answer *servertest.Answer) map[string]any {
+		t.Helper()
+		return house.Get(client.Issuer+"/oauth2/userinfo", "Authorization", "Bearer "+answer.Text("access_token")).JSON()
+	}
+	says := func(what string, claims map[string]any, want map[string]any) {
+		t.Helper()
+		for name, value := range want {
+			if got := claims[name]; fmt.Sprint(got) != fmt.Sprint(value) {
+				t.Errorf("%s: %s is %v, not %v", what, name, got, value)
+			}
+		}
+	}
+
+	answer := told.Redeem(visitor.Code(told.AuthorizeURL("scope", "openid offline_access"), ""))
+	for range 2 {
+		idToken, access, info := servertest.Claims(t, answer.Text("id_token")), servertest.Claims(t, answer.Text("access_token")), userinfo(told, answer)
+		says("the ID token", idToken, map[string]any{
+			"upn": "alice", "groups": []any{"auditor"}, "sub": alice.ID, "https://acme.example/tenant": nil, "missing": nil, "beta": nil, "department": nil, "notes": nil,
+		})
+		says("the access token", access, map[string]any{
+			"groups": []any{"auditor"}, "https://acme.example/tenant": "acme", "sub": alice.ID, "client_id": told.ID, "upn": nil, "notes": nil, "department": nil,
+		})
+		says("userinfo", info, map[string]any{
+			"upn": "alice", "https://acme.example/tenant": "acme", "beta": false, "notes": strings.Repeat("n", 3<<10), "department": nil, "groups": nil, "nickname": nil, "missing": nil,
+			"name": nil,
+		})
+		answer = told.Refresh(answer.Text("refresh_token")) // all the same again
+	}
+	says("with the scope", userinfo(told, told.Redeem(visitor.Code(told.AuthorizeURL("scope", "openid hr"), ""))), map[string]any{"department": "Sales"})
+	if info := userinfo(plain, plain.Redeem(plain.Visitor().Code(plain.AuthorizeURL("scope", "openid"), "alice"))); len(info) != 1 {
+		t.Errorf("another client is told %v", info)
+	}
+
+	for locales, want := range map[string]map[string]any{
+		"":                               {"name": "Alice Doe", "family_name": "Doe", "website": nil},
+		"de":                             {"name": "Alice Rehkitz", "family_name": "Rehkitz", "website": nil, "zoneinfo": "Europe/Berlin"},
+		"DE-ch":                          {"name": "Alice Rehkitz", "website": "https://alice.example/ch", "name#de": nil},
+		"nl ja-Kana-JP de":               {"name": "アリス", "family_name": "Rehkitz"},
+		"en-GB de":                       {"name": "Alice Doe", "family_name": "Doe"},
+		`!! x "<> de-x de`:               {"name": "Alice Rehkitz"},
+		strings.Repeat("fr ", 40) + "de": {"name": "Alice Rehkitz"},
+	} {
+		answer := told.Redeem(visitor.Code(told.AuthorizeURL("scope", "openid profile offline_access", "claims_locales", locales), ""))
+		says("in "+locales, userinfo(told, answer), want)
+		says("in "+locales+", refreshed", userinfo(told, told.Refresh(answer.Text("refresh_token"))), want)
+	}
+	ask := `{"userinfo":{"name#ja-Kana":null,"name#nl":null,"email#de":null},"id_token":{"family_name#DE":{"essential":true},"sub#de":null}}`
+	answer = told.Redeem(visitor.Code(told.AuthorizeURL("claims", ask), ""))
+	says("by name", userinfo(told, answer), map[string]any{"name#ja-Kana": "アリス", "name#nl": nil, "email#de": nil, "name": nil})
+	says("by name", servertest.Claims(t, answer.Text("id_token")), map[string]any{"family_name#DE": "Rehkitz", "sub#de": nil})
+
+	// What is mapped is checked when it is written, and a person's own claims have no names of the server's.
+	for _, metadata := range []map[string]any{{"sub#de": "x"}, {"email_verified#de": true}, {"name#": "x"}, {"name#de": 7}, {"picture#de": "http://x"}, {"zoneinfo#de": "x"}} {
+		if _, err := house.Operators.UpdateUser(org, alice.ID, manage.UserPatch{Metadata: &metadata}); len(manage.Complaints(err)) == 0 {
+			t.Errorf("%v: %v", metadata, err)
+		}
 	}
 }

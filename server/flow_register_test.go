@@ -92,7 +92,7 @@ func TestAClientIsRegisteredUsedLookedAfterAndDeletedByWhoeverWantsOne(t *testin
 		"tos_uri": "https://rp.example/terms", "client_uri": "", "jwks_uri": nil, "initiate_login_uri": "https://rp.example/start",
 		"software_id": "4NRB1", "default_max_age": 3600, "require_auth_time": true, "dpop_bound_access_tokens": false,
 		// What nobody knows is passed over, and so is what only operators decide, and what the server gives.
-		"favourite_colour": "blue", "skip_consent": true, "pkce_optional": true, "audience": []string{"https://api.example"}, "disabled": true,
+		"favourite_colour": "blue", "claim_mappings": []any{map[string]any{"claim": "upn", "from": "username"}}, "skip_consent": true, "pkce_optional": true, "audience": []string{"https://api.example"}, "disabled": true,
 		"access_token_format": "jwt", "client_id": "mine", "client_secret": "chosen by me", "registration_access_token": "mine", "roles": []string{"owner"},
 	})
 	if answer.Status != http.StatusCreated || answer.Header.Get("Cache-Control") != "no-store" || answer.Header.Get("Content-Type") != "application/json" ||
@@ -107,7 +107,7 @@ func TestAClientIsRegisteredUsedLookedAfterAndDeletedByWhoeverWantsOne(t *testin
 		"grant_types": []any{"authorization_code", "refresh_token"}, "response_types": []any{"code"}, "application_type": "web",
 		"scope": "openid profile email address phone offline_access", "id_token_signed_response_alg": "RS256", "client_secret_expires_at": 0.0,
 		"logo_uri": "https://rp.example/logo.png", "access_token_format": "opaque", "default_max_age": 3600.0, "registration_client_uri": endpoint + "/" + id,
-		"favourite_colour": nil, "skip_consent": nil, "pkce_optional": nil, "audience": nil, "disabled": nil, "roles": nil, "client_uri": nil, "jwks_uri": nil,
+		"favourite_colour": nil, "claim_mappings": nil, "skip_consent": nil, "pkce_optional": nil, "audience": nil, "disabled": nil, "roles": nil, "client_uri": nil, "jwks_uri": nil,
 	} {
 		if !equalJSON(got[name], want) {
 			t.Errorf("%s is %v, want %v", name, got[name], want)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/keizer-auth/keizer/internal/claimmap"
 )
 
 // Client is an application that asks for people to be signed in, or for tokens of its own (RFC 6749 §2).
@@ -156,6 +158,12 @@ func (c *Client) encryption(signingAlg, keyAlg, contentAlg string) Protection {
 	}
 	return p
 }
+
+// ClaimMappings is the name under which it is written down what a client is told of people besides what everybody is.
+const ClaimMappings = "claim_mappings"
+
+// ClaimMappings are what the client is told of people besides, or under other names.
+func (c *Client) ClaimMappings() []claimmap.Mapping { return claimmap.Read(c.Metadata[ClaimMappings]) }
 
 // PKCEOptional is the name under which it is written down that a client may do without PKCE.
 const PKCEOptional = "pkce_optional"

@@ -143,6 +143,18 @@ var (
 	addressClaims = []string{"formatted", "street_address", "locality", "region", "postal_code", "country"}
 )
 
+// localizedClaims are the standard claims that people write otherwise in another language or script (OpenID Connect Core 1.0 §5.2). Metadata
+// may say them with the language behind a number sign, besides: name#ja-Kana.
+var localizedClaims = []string{
+	"name", "given_name", "family_name", "middle_name", "nickname", "profile", "picture", "website", "address",
+}
+
+// LocalizedClaims are those that may be written in several languages.
+func LocalizedClaims() []string { return slices.Clone(localizedClaims) }
+
+// Localized reports whether a claim is one of them.
+func Localized(claim string) bool { return slices.Contains(localizedClaims, claim) }
+
 // Metadata says what is wrong with claims about a person, and with what an organization adds of its own.
 func Metadata(metadata map[string]any) (wrong []string) {
 	encoded, err := json.Marshal(metadata)
@@ -154,6 +166,14 @@ func Metadata(metadata map[string]any) (wrong []string) {
 	}
 	for name, value := range metadata {
 		lower := strings.ToLower(name)
+		called := name
+		if claim, tag, ok := strings.Cut(name, "#"); ok && (Localized(claim) || slices.Contains(reservedClaims, strings.ToLower(claim)) || standard(claim)) {
+			if !Localized(claim) || !Locale(tag) {
+				wrong = append(wrong, fmt.Sprintf("the claim %q has no languages, or the language is none", name))
+				continue
+			}
+			called = claim
+		}
 		switch {
 		case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }):
 			wrong = append(wrong, "a claim must have a name, without control characters")
@@ -161,11 +181,11 @@ func Metadata(metadata map[string]any) (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("the claim %q is not metadata's to say", name))
 		case value == nil:
 			wrong = append(wrong, fmt.Sprintf("the claim %q is null: leave it out", name))
-		case slices.Contains(textClaims, name):
+		case slices.Contains(textClaims, called) || called == "name":
 			if text, ok := value.(string); !ok || text == "" {
 				wrong = append(wrong, fmt.Sprintf("the claim %q must be a text", name))
 			}
-		case slices.Contains(linkClaims, name):
+		case slices.Contains(linkClaims, called):
 			if text, ok := value.(string); !ok || Link(text) != nil {
 				wrong = append(wrong, fmt.Sprintf("the claim %q must be an https address", name))
 			}
@@ -173,7 +193,7 @@ func Metadata(metadata map[string]any) (wrong []string) {
 			if _, ok := value.(bool); !ok {
 				wrong = append(wrong, fmt.Sprintf("the claim %q must be true or false", name))
 			}
-		case name == "address":
+		case called == "address":
 			if !isAddress(value) {
 				wrong = append(wrong, fmt.Sprintf("the claim %q must be an object of the texts %s", name, strings.Join(addressClaims, ", ")))
 			}
@@ -181,6 +201,11 @@ func Metadata(metadata map[string]any) (wrong []string) {
 	}
 	slices.Sort(wrong)
 	return wrong
+}
+
+// standard reports whether a claim is one that metadata may say, and that is of a type.
+func standard(claim string) bool {
+	return slices.Contains(textClaims, claim) || slices.Contains(linkClaims, claim) || slices.Contains(truthClaims, claim)
 }
 
 func isAddress(value any) bool {

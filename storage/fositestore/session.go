@@ -33,10 +33,12 @@ type Facts struct {
 type ClaimNames struct {
 	UserInfo []string `json:"userinfo,omitempty"`
 	IDToken  []string `json:"id_token,omitempty"`
+	// Locales are the languages in which claims are told, the one that is liked best first (claims_locales, §5.2).
+	Locales []string `json:"locales,omitempty"`
 }
 
 // IsZero reports whether none were asked for.
-func (c ClaimNames) IsZero() bool { return len(c.UserInfo)+len(c.IDToken) == 0 }
+func (c ClaimNames) IsZero() bool { return len(c.UserInfo)+len(c.IDToken)+len(c.Locales) == 0 }
 
 func encodeFacts(f Facts) ([]byte, error) { return json.Marshal(f) }
 
