@@ -108,14 +108,17 @@ func (o *Operators) makeClient(ctx context.Context, m making) (*storage.Client, 
 		return nil, "", err
 	}
 	if m.given != "" {
-		if err := takeSecret(client, m.given); err != nil {
+		if err := o.takeSecret(ctx, client, m.given); err != nil {
 			return nil, "", err
 		}
 	}
-	made := giveSecret(client)
+	made, err := o.giveSecret(ctx, client)
+	if err != nil {
+		return nil, "", during("create client", err)
+	}
 	details := map[string]any{"before": nil, "after": clientState(client)}
 	maps.Copy(details, m.facts)
-	err := o.db.InTx(ctx, func(ctx context.Context) error {
+	err = o.db.InTx(ctx, func(ctx context.Context) error {
 		if m.before != nil {
 			if err := m.before(ctx); err != nil {
 				return err
@@ -178,18 +181,40 @@ func newClientID() string {
 }
 
 // giveSecret makes the secret that a client needs and does not have, and takes away those that it has no use for.
-func giveSecret(client *storage.Client) secret.Text {
+func (o *Operators) giveSecret(ctx context.Context, client *storage.Client) (secret.Text, error) {
 	switch {
 	case !bySecret(client.AuthMethod):
-		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = nil, nil, nil
-		return ""
-	case client.SecretDigest != nil:
-		return ""
+		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt, client.SealedSecrets = nil, nil, nil, nil
+		return "", nil
+	case !lacksSecret(client, client.AuthMethod):
+		if client.AuthMethod != AuthSecretJWT {
+			client.SealedSecrets = nil
+		}
+		return "", nil
 	}
-	made := secret.New(secret.ClientSecret)
-	digest := secret.Digest(made)
-	client.SecretDigest = &digest
-	return secret.Text(made)
+	made := secret.Text(secret.New(secret.ClientSecret))
+	return made, o.haveSecret(ctx, client, made)
+}
+
+// haveSecret makes a secret the client's only one.
+func (o *Operators) haveSecret(ctx context.Context, client *storage.Client, only secret.Text) error {
+	digest := secret.Digest(only.Reveal())
+	client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = &digest, nil, nil
+	return o.sealSecrets(ctx, client, only)
+}
+
+// sealSecrets keeps the secrets of a client that proves itself by what it makes of them (client_secret_jwt), and those of no other.
+func (o *Operators) sealSecrets(ctx context.Context, client *storage.Client, secrets ...secret.Text) error {
+	if client.AuthMethod != AuthSecretJWT {
+		secrets = nil
+	}
+	return o.db.SealClientSecrets(ctx, client, secrets...)
+}
+
+// lacksSecret reports whether a client has no secret that it could authenticate with by a method: of one that it had for another, nothing but a
+// digest may be left.
+func lacksSecret(client *storage.Client, method string) bool {
+	return client.SecretDigest == nil || method == AuthSecretJWT && client.SealedSecrets == nil
 }
 
 // Bounds of a secret that is not of our making, in characters.
@@ -220,16 +245,14 @@ func checkGivenSecret(given secret.Text, about ...string) error {
 }
 
 // takeSecret makes a secret that somebody brings the client's only one.
-func takeSecret(client *storage.Client, given secret.Text) error {
+func (o *Operators) takeSecret(ctx context.Context, client *storage.Client, given secret.Text) error {
 	if !bySecret(client.AuthMethod) {
 		return &Invalid{Field: "client_secret", Message: "a client that authenticates by " + client.AuthMethod + " has no secret"}
 	}
 	if err := checkGivenSecret(given, client.ClientID, client.Name); err != nil {
 		return &Invalid{Field: "client_secret", Message: err.Error()}
 	}
-	digest := secret.Digest(given.Reveal())
-	client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = &digest, nil, nil
-	return nil
+	return o.haveSecret(ctx, client, given)
 }
 
 // hasSecret reports whether a secret is the client's.
@@ -237,7 +260,9 @@ func hasSecret(client *storage.Client, given secret.Text) bool {
 	return client.SecretDigest != nil && secret.Equal(*client.SecretDigest, secret.Digest(given.Reveal()))
 }
 
-func bySecret(method string) bool { return method == AuthBasic || method == AuthPost }
+func bySecret(method string) bool {
+	return method == AuthBasic || method == AuthPost || method == AuthSecretJWT
+}
 
 // ClientPatch is a change to a client. What is nil stays as it is; what is empty goes back to its default.
 type ClientPatch struct {
@@ -345,8 +370,8 @@ func (o *Operators) respecify(
 			return nil, err
 		}
 		spec.apply(client)
-		made = giveSecret(client)
-		return nil, nil
+		made, err = o.giveSecret(ctx, client)
+		return nil, err
 	})
 	if err != nil {
 		return nil, "", during("update client", err)
@@ -414,7 +439,7 @@ func (o *Operators) changeClient(
 // setClientSecret gives a client a secret that somebody brings; those before it end at once.
 func (o *Operators) setClientSecret(ctx context.Context, clientID string, given secret.Text) error {
 	_, err := o.changeClient(ctx, clientID, "client.secret_set", func(client *storage.Client) (map[string]any, error) {
-		return nil, takeSecret(client, given)
+		return nil, o.takeSecret(ctx, client, given)
 	})
 	if err != nil {
 		return during("set client secret", err)
@@ -434,13 +459,24 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 			message := "a client that authenticates by " + client.AuthMethod + " has no secret"
 			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: message}
 		}
-		old := client.SecretDigest
-		client.SecretDigest, client.SecretDigestOld, client.SecretOldExpiresAt = nil, nil, nil
+		old, kept, err := client.SecretDigest, []secret.Text(nil), error(nil)
+		if keepOld > 0 {
+			if kept, err = o.db.ClientSecrets(ctx, client); err != nil {
+				return nil, err
+			}
+			kept = kept[:min(1, len(kept))]
+		}
+		client.SecretDigest = nil
+		if made, err = o.giveSecret(ctx, client); err != nil {
+			return nil, err
+		}
 		if old != nil && keepOld > 0 {
 			until := time.Now().Add(keepOld).UTC()
 			client.SecretDigestOld, client.SecretOldExpiresAt = old, &until
+			if err := o.sealSecrets(ctx, client, append([]secret.Text{made}, kept...)...); err != nil {
+				return nil, err
+			}
 		}
-		made = giveSecret(client)
 		return map[string]any{"keep_old": keepOld.String()}, nil
 	})
 	if err != nil {

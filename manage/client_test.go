@@ -1,6 +1,7 @@
 package manage_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -113,7 +114,7 @@ func TestAClientThatWouldNotWorkOrNotBeSafeIsRefused(t *testing.T) {
 			"a redirect URI twice":      {web(), func(s *spec) { s.RedirectURIs = append(s.RedirectURIs, s.RedirectURIs[0]) }, []string{"redirect_uris"}},
 			"51 redirect URIs":          {web(), func(s *spec) { s.RedirectURIs = numbered(51, "https://rp.example/%d") }, []string{"redirect_uris"}},
 			"a bad post-logout URI":     {web(), func(s *spec) { s.PostLogoutRedirectURIs = []string{"data:,x"} }, []string{"post_logout_redirect_uris"}},
-			"an unknown auth method":    {web(), func(s *spec) { s.AuthMethod = "client_secret_jwt" }, []string{"token_endpoint_auth_method"}},
+			"an unknown auth method":    {web(), func(s *spec) { s.AuthMethod = "self_signed_tls_client_auth" }, []string{"token_endpoint_auth_method"}},
 			"tls_client_auth":           {web(), func(s *spec) { s.AuthMethod = "tls_client_auth" }, []string{"token_endpoint_auth_method"}},
 			"the password grant":        {web(), func(s *spec) { s.GrantTypes = []string{"password"}; s.RedirectURIs = nil }, []string{"grant_types"}},
 			"the implicit grant":        {web(), func(s *spec) { s.GrantTypes = append(s.GrantTypes, "authorization_code", "implicit") }, []string{"grant_types"}},
@@ -297,6 +298,10 @@ func TestHowAClientIsAnsweredIsCheckedAsAWhole(t *testing.T) {
 		"content by another way":     {atURI + `,"id_token_encrypted_response_alg":"ECDH-ES","id_token_encrypted_response_enc":"A192GCM"`, []string{"id_token_encrypted_response_enc"}},
 		"content of another answer":  {atURI + `,"id_token_encrypted_response_alg":"ECDH-ES","userinfo_encrypted_response_enc":"A128GCM"`, []string{"userinfo_encrypted_response_enc"}},
 		"introspection by nobody":    {`"token_endpoint_auth_method":"none","introspection_signed_response_alg":"ES256"`, []string{"introspection_signed_response_alg"}},
+		"assertions by the secret":   {`"token_endpoint_auth_method":"client_secret_jwt","token_endpoint_auth_signing_alg":"HS256"`, nil},
+		"by the secret, as by a key": {`"token_endpoint_auth_method":"client_secret_jwt","token_endpoint_auth_signing_alg":"ES256"`, []string{"token_endpoint_auth_signing_alg"}},
+		"by a key, as by the secret": {`"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"HS256",` + atURI, []string{"token_endpoint_auth_signing_alg"}},
+		"by neither of them":         {`"token_endpoint_auth_signing_alg":"HS256"`, []string{"token_endpoint_auth_signing_alg"}},
 		"assertions, and no key":     {`"token_endpoint_auth_method":"private_key_jwt","jwks":` + enc, []string{"jwks"}},
 		"assertions by another key":  {`"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"EdDSA","jwks":` + sig, []string{"jwks"}},
 		"assertions by the same key": {`"token_endpoint_auth_method":"private_key_jwt","token_endpoint_auth_signing_alg":"ES256","jwks":` + sig, nil},
@@ -435,6 +440,84 @@ func TestTwoSecretsLiveAtMostAndTheOldOneEnds(t *testing.T) {
 		complains(t, "a client without one", err, "token_endpoint_auth_method")
 		if _, err := o.RotateClientSecret(ctx, "nobody", 0); !errors.Is(err, storage.ErrNotFound) {
 			t.Error(err)
+		}
+	})
+}
+
+// OpenID Connect Core 1.0 §9: whoever checks what was made of a secret needs the secret. It is kept for these clients alone, sealed.
+func TestTheSecretOfAClientThatMakesAssertionsByItIsKeptSealed(t *testing.T) {
+	each(t, func(t *testing.T, o, _ replica) {
+		ctx := o.organization(t, "acme")
+		client, first, err := o.CreateClient(ctx, web())
+		must(t, err)
+		holds := func(deed string, digests int, secrets ...secret.Text) {
+			t.Helper()
+			row, err := o.db.Client(ctx, client.ClientID)
+			must(t, err)
+			found, err := o.db.ClientSecrets(ctx, row)
+			must(t, err)
+			got := 0
+			for _, digest := range []*string{row.SecretDigest, row.SecretDigestOld} {
+				if digest != nil {
+					got++
+				}
+			}
+			if !slices.Equal(found, secrets) || got != digests || (row.SealedSecrets != nil) != (len(secrets) > 0) {
+				t.Errorf("%s: %d secrets are kept, not %d, and %d digests", deed, len(found), len(secrets), got)
+			}
+			for _, one := range secrets {
+				if bytes.Contains(row.SealedSecrets, []byte(one.Reveal())) {
+					t.Errorf("%s: a secret is kept in the open", deed)
+				}
+			}
+		}
+		become := func(method string) secret.Text {
+			t.Helper()
+			_, made, err := o.UpdateClient(ctx, client.ClientID, manage.ClientPatch{AuthMethod: &method})
+			must(t, err)
+			return made
+		}
+		rotate := func(keep time.Duration) secret.Text {
+			t.Helper()
+			made, err := o.RotateClientSecret(ctx, client.ClientID, keep)
+			must(t, err)
+			return made
+		}
+		holds("made", 1)
+		second := become("client_secret_jwt")
+		if second == "" || second == first {
+			t.Error("of the secret that it had nothing but a digest is left: it needs another")
+		}
+		holds("changed", 1, second)
+		if become("client_secret_jwt") != "" {
+			t.Error("it has a secret already")
+		}
+		third := rotate(time.Hour)
+		holds("replaced", 2, third, second)
+		fourth := rotate(time.Hour)
+		holds("replaced again", 2, fourth, third)
+		fifth := rotate(0)
+		holds("replaced at once", 1, fifth)
+		if become("client_secret_basic") != "" {
+			t.Error("the secret is as good as before")
+		}
+		holds("shown instead", 1)
+		if become("client_secret_jwt") == "" {
+			t.Error("a secret that is not kept is of no use")
+		}
+		become("none")
+		holds("without one", 0)
+		log, err := o.db.ListAudit(ctx, storage.AuditFilter{})
+		must(t, err)
+		text, err := json.Marshal(log)
+		must(t, err)
+		for _, one := range []secret.Text{second, third, fourth, fifth} {
+			if strings.Contains(string(text), one.Reveal()) {
+				t.Error("a secret is written down")
+			}
+		}
+		if strings.Contains(string(text), "sealed") {
+			t.Error("the audit tells what is sealed")
 		}
 	})
 }

@@ -25,6 +25,7 @@ const (
 	AuthBasic         = "client_secret_basic"
 	AuthPost          = "client_secret_post"
 	AuthPrivateKeyJWT = "private_key_jwt"
+	AuthSecretJWT     = "client_secret_jwt"
 	AuthNone          = "none"
 
 	GrantCode              = "authorization_code"
@@ -258,7 +259,7 @@ func (s ClientSpec) hasPeople() bool {
 }
 
 func (s ClientSpec) checkGrants(c *complaints) {
-	oneOf(c, "token_endpoint_auth_method", s.AuthMethod, []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone})
+	oneOf(c, "token_endpoint_auth_method", s.AuthMethod, []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthSecretJWT, AuthNone})
 	code := slices.Contains(s.GrantTypes, GrantCode)
 	for _, grant := range s.GrantTypes {
 		switch {
@@ -426,9 +427,13 @@ func (s ClientSpec) checkMember(c *complaints, name string, value any, reach out
 		}
 	case memberSubjectType, memberSectorURI: // checkSubject
 	case "token_endpoint_auth_signing_alg":
-		oneOf(c, name, text, keys.ClientAlgorithms())
-		if s.AuthMethod != AuthPrivateKeyJWT {
-			c.add(name, "it is for private_key_jwt only")
+		switch s.AuthMethod {
+		case AuthPrivateKeyJWT:
+			oneOf(c, name, text, keys.ClientAlgorithms())
+		case AuthSecretJWT:
+			oneOf(c, name, text, []string{keys.HS256})
+		default:
+			c.add(name, "it is for private_key_jwt and client_secret_jwt only")
 		}
 	case "userinfo_signed_response_alg":
 		oneOf(c, name, text, keys.Algorithms())

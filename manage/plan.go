@@ -656,13 +656,13 @@ func (p *planner) planClient(ctx context.Context, w wantedClient, row *storage.C
 	switch {
 	case w.secret != nil && !bySecret(desired.AuthMethod):
 		c.add("client_secret", "a client that authenticates by %s has no secret", desired.AuthMethod)
-	case isGiven && (row == nil || !hasSecret(row, given)):
+	case isGiven && (row == nil || !hasSecret(row, given) || lacksSecret(row, desired.AuthMethod)):
 		s.Secret = secretGiven
 		if row != nil && row.SecretDigest != nil {
 			s.Secret = secretChanged
 		}
 		c.check("client_secret", checkGivenSecret(given, w.id, desired.Name))
-	case !isGiven && bySecret(desired.AuthMethod) && (row == nil || row.SecretDigest == nil):
+	case !isGiven && bySecret(desired.AuthMethod) && (row == nil || lacksSecret(row, desired.AuthMethod)):
 		s.Secret = secretGenerated
 	}
 	if row == nil {

@@ -27,7 +27,11 @@ const (
 	methodBasic         = "client_secret_basic"
 	methodPost          = "client_secret_post"
 	methodPrivateKeyJWT = "private_key_jwt"
+	methodSecretJWT     = "client_secret_jwt"
 	methodNone          = "none"
+
+	// byAssertion is either of the two before the client is known: it is registered for one of them.
+	byAssertion = "client_assertion"
 
 	assertionTypeJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
@@ -89,7 +93,8 @@ func (a *clientAuthenticator) Authenticate(ctx context.Context, r *http.Request,
 
 // prove checks what a request brought against what its client is registered with.
 func (a *clientAuthenticator) prove(ctx context.Context, client *fositestore.Client, given credentials) error {
-	if given.method != client.AuthMethod {
+	asserted := given.method == byAssertion && (client.AuthMethod == methodPrivateKeyJWT || client.AuthMethod == methodSecretJWT)
+	if given.method != client.AuthMethod && !asserted {
 		return notProven(given.clientID, "it is registered for "+client.AuthMethod+", and the request used "+given.method)
 	}
 	switch given.method {
@@ -100,7 +105,7 @@ func (a *clientAuthenticator) prove(ctx context.Context, client *fositestore.Cli
 			return notProven(given.clientID, "its secret is another")
 		}
 		return nil
-	case methodPrivateKeyJWT:
+	case byAssertion:
 		org, err := tenant.From(ctx)
 		if err != nil {
 			return err
@@ -159,7 +164,7 @@ func readCredentials(r *http.Request, form url.Values) (credentials, error) {
 			// RFC 7521 §4.2 makes client_id optional: the assertion names its subject. It proves nothing yet.
 			id = keys.AssertionSubject(assertion)
 		}
-		found = append(found, credentials{methodPrivateKeyJWT, id, assertion})
+		found = append(found, credentials{byAssertion, id, assertion})
 	}
 
 	switch {

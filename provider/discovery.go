@@ -83,8 +83,8 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		return metadata{}, err
 	}
 	keyAlgs, contentAlgs := keys.EncryptionAlgorithms(), keys.ContentAlgorithms()
-	methods := []string{methodBasic, methodPost, methodPrivateKeyJWT, methodNone}
-	confidential := methods[:3]
+	methods := []string{methodBasic, methodPost, methodPrivateKeyJWT, methodSecretJWT, methodNone}
+	confidential, assertionAlgs := methods[:4], keys.AssertionAlgorithms()
 	base := org.Issuer + "/oauth2/"
 	claims := []string{
 		"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
@@ -143,11 +143,11 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		IntrospectedKeyAlgs:   keyAlgs,
 		IntrospectedContent:   contentAlgs,
 		TokenAuthMethods:      methods,
-		TokenAuthAlgs:         p.clientAlgs,
+		TokenAuthAlgs:         assertionAlgs,
 		IntrospectionMethods:  confidential,
-		IntrospectionAlgs:     p.clientAlgs,
+		IntrospectionAlgs:     assertionAlgs,
 		RevocationMethods:     methods,
-		RevocationAlgs:        p.clientAlgs,
+		RevocationAlgs:        assertionAlgs,
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             proof.Values(),
 		PromptValues:          prompts,

@@ -97,6 +97,7 @@ func TestARefusalDoesNotTellWhichClientsThereAre(t *testing.T) {
 		"a client of secrets":             house.Client(org, manage.ClientSpec{}).ID,
 		"a client of the body":            house.Client(org, manage.ClientSpec{AuthMethod: "client_secret_post"}).ID,
 		"a client of keys":                house.Client(org, manage.ClientSpec{AuthMethod: "private_key_jwt", JWKS: jwks}).ID,
+		"a client that signs by a secret": house.Client(org, manage.ClientSpec{AuthMethod: "client_secret_jwt"}).ID,
 		"a public client":                 house.Client(org, manage.ClientSpec{AuthMethod: "none"}).ID,
 		"a client that is off":            disabled.ID,
 		"a client of somebody else":       elsewhere.ID,

@@ -8,7 +8,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -130,6 +132,7 @@ func TestEachClientIsAnsweredAsItIsRegistered(t *testing.T) {
 	visitor.Code(plain.AuthorizeURL(), "alice")
 	t.Run("the first client of an algorithm has its key made", func(t *testing.T) { makesKeys(t, house, org) })
 	t.Run("each in its own way", func(t *testing.T) { answersEach(t, house, org, plain, visitor, r) })
+	t.Run("whoever makes assertions by a secret", func(t *testing.T) { assertsBySecret(t, house, org, plain) })
 	t.Run("nothing that cannot be encrypted", func(t *testing.T) { withholds(t, house, org, plain.Visitor(), r) })
 }
 
@@ -284,6 +287,77 @@ func answersEach(
 	house.DeliverLogouts()
 	for _, each := range told {
 		each(session)
+	}
+}
+
+// client_secret_jwt (OpenID Connect Core 1.0 §9), wherever clients authenticate. What is wrong with an assertion is tried beside the code.
+func assertsBySecret(t *testing.T, house *servertest.House, org context.Context, plain *servertest.Client) {
+	const method = "client_secret_jwt"
+	var told map[string]any
+	if err := json.Unmarshal([]byte(house.Get(plain.Issuer+"/.well-known/openid-configuration").Body), &told); err != nil {
+		t.Fatal(err)
+	}
+	for _, endpoint := range []string{"token", "introspection", "revocation"} {
+		methods, _ := told[endpoint+"_endpoint_auth_methods_supported"].([]any)
+		algs, _ := told[endpoint+"_endpoint_auth_signing_alg_values_supported"].([]any)
+		if !slices.Contains(methods, any(method)) || !slices.Contains(algs, any("HS256")) || !slices.Contains(algs, any("PS256")) {
+			t.Errorf("%s: %v, %v", endpoint, methods, algs)
+		}
+	}
+	client := house.Client(org, manage.ClientSpec{GrantTypes: []string{"client_credentials"}, Scope: "read", AuthMethod: method})
+	send := func(endpoint, text string, instead map[string]any, params ...string) *servertest.Answer {
+		t.Helper()
+		now := time.Now()
+		claims := map[string]any{
+			"iss": client.ID, "sub": client.ID, "aud": client.Issuer, "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
+		}
+		maps.Copy(claims, instead)
+		return house.Post(client.Issuer+endpoint, fields(append(params,
+			"client_assertion_type", assertionType, "client_assertion", signJWT(t, jose.HS256, []byte(text), claims))...))
+	}
+	obtain := func(text string) *servertest.Answer {
+		return send("/oauth2/token", text, nil, "grant_type", "client_credentials")
+	}
+	token := obtain(client.Secret).Text("access_token")
+	if answer := send("/oauth2/introspect", client.Secret, nil, "token", token); answer.JSON()["active"] != true {
+		t.Fatalf("%d %s", answer.Status, answer.Body)
+	}
+	if answer := send("/oauth2/revoke", client.Secret, nil, "token", token); answer.Status != http.StatusOK {
+		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+	if answer := send("/oauth2/introspect", client.Secret, nil, "token", token); answer.JSON()["active"] != false {
+		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+	once := map[string]any{"jti": "once"}
+	if answer := send("/oauth2/introspect", client.Secret, once, "token", token); answer.Status != http.StatusOK {
+		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+	refuses(t, "a second time", send("/oauth2/token", client.Secret, once, "grant_type", "client_credentials"), 400, "invalid_client")
+	elsewhere := map[string]any{"aud": client.Issuer + "/oauth2/token"}
+	refuses(t, "for the token endpoint", send("/oauth2/token", client.Secret, elsewhere, "grant_type", "client_credentials"), 400, "invalid_client")
+	refuses(t, "by another secret", obtain(strings.Repeat("x", 40)), 400, "invalid_client")
+	refuses(t, "the secret itself", client.Token("grant_type", "client_credentials"), 401, "invalid_client")
+
+	// While a secret is replaced both are good.
+	made, err := house.Operators.RotateClientSecret(org, client.ID, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{made.Reveal(), client.Secret} {
+		eventually(t, "both are good", func() bool { return obtain(text).Status == http.StatusOK })
+	}
+	change(t, house, `UPDATE oauth_clients SET secret_old_expires_at = '`+longAgo+`' WHERE client_id = $1`, client.ID)
+	eventually(t, "the old secret has ended", func() bool { return obtain(client.Secret).Text("error") == "invalid_client" })
+	if answer := obtain(made.Reveal()); answer.Status != http.StatusOK {
+		t.Errorf("%d %s", answer.Status, answer.Body)
+	}
+	// Nobody finds it where it is kept.
+	var everything string
+	if err := house.SQL().QueryRowContext(t.Context(), `SELECT group_concat(quote(c.sealed_secrets) || quote(c.metadata)) FROM oauth_clients c`).Scan(&everything); err != nil {
+		t.Fatal(err)
+	}
+	if hexed := strings.ToUpper(hex.EncodeToString([]byte(made.Reveal()))); strings.Contains(everything, hexed) || strings.Contains(everything, made.Reveal()) {
+		t.Error("the secret stands in the database")
 	}
 }
 

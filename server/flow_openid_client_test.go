@@ -56,8 +56,24 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 	native := create("native", "--redirect-uri", nativeURI, "--auth-method", "none", "--id-token-alg", "EdDSA",
 		"--grant-type", "authorization_code", "--scope", "openid profile email")
 	service := create("svc", "--grant-type", "client_credentials", "--scope", "read write")
-	private, public := keyPair(t)
+	private, public := keyPair(t, "client-key", "ES256", "sig")
 	signed := create("signed", "--grant-type", "client_credentials", "--auth-method", "private_key_jwt", "--jwks", public, "--scope", "read write")
+
+	asserting := create("asserting", "--grant-type", "client_credentials", "--auth-method", "client_secret_jwt", "--scope", "read write")
+	opening, sealing := keyPair(t, "for-encryption", "ECDH-ES", "enc")
+	metadata, err := json.Marshal(map[string]any{
+		"id_token_encrypted_response_alg": "ECDH-ES", "id_token_encrypted_response_enc": "A256GCM", "userinfo_signed_response_alg": "PS256",
+		"userinfo_encrypted_response_alg": "ECDH-ES", "userinfo_encrypted_response_enc": "A128GCM", "introspection_signed_response_alg": "PS256",
+		"introspection_encrypted_response_alg": "ECDH-ES", "introspection_encrypted_response_enc": "A128GCM",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secretive := create("secretive", "--redirect-uri", redirectURI, "--grant-type", "authorization_code", "--scope", "openid profile email",
+		"--id-token-alg", "PS256", "--jwks", sealing, "--metadata", written(t, metadata))
+	if secretive["userinfo_encrypted_response_alg"] != "ECDH-ES" || secretive["id_token_signed_response_alg"] != "PS256" {
+		t.Errorf("%v", secretive)
+	}
 
 	told, err := json.Marshal(map[string]any{
 		"issuer": base, "username": username, "password": password, "email": email, "name": name,
@@ -65,10 +81,14 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 			"client_id": web["client_id"], "client_secret": web["client_secret"],
 			"redirect_uri": redirectURI, "post_logout_redirect_uri": byeURI,
 		},
-		"post":    map[string]any{"client_id": post["client_id"], "client_secret": post["client_secret"], "redirect_uri": postURI},
-		"native":  map[string]any{"client_id": native["client_id"], "redirect_uri": nativeURI},
-		"service": map[string]any{"client_id": service["client_id"], "client_secret": service["client_secret"]},
-		"signed":  map[string]any{"client_id": signed["client_id"], "key": private},
+		"post":      map[string]any{"client_id": post["client_id"], "client_secret": post["client_secret"], "redirect_uri": postURI},
+		"native":    map[string]any{"client_id": native["client_id"], "redirect_uri": nativeURI},
+		"service":   map[string]any{"client_id": service["client_id"], "client_secret": service["client_secret"]},
+		"signed":    map[string]any{"client_id": signed["client_id"], "key": private},
+		"asserting": map[string]any{"client_id": asserting["client_id"], "client_secret": asserting["client_secret"]},
+		"secretive": map[string]any{
+			"client_id": secretive["client_id"], "client_secret": secretive["client_secret"], "redirect_uri": redirectURI, "key": opening,
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -198,20 +218,26 @@ func runJSON(ctx context.Context, t *testing.T, program, dir, stdin string, argu
 }
 
 // keyPair makes a client's key: the private half for the client, the public one in a file to register.
-func keyPair(t *testing.T) (private jose.JSONWebKey, public string) {
+func keyPair(t *testing.T, kid, alg, use string) (private jose.JSONWebKey, public string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	private = jose.JSONWebKey{Key: key, KeyID: "client-key", Algorithm: "ES256", Use: "sig"}
+	private = jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: alg, Use: use}
 	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{private.Public()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	public = filepath.Join(t.TempDir(), "jwks.json")
-	if err := os.WriteFile(public, set, 0o600); err != nil {
+	return private, written(t, set)
+}
+
+// written is the name of a file with a text.
+func written(t *testing.T, text []byte) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "written.json")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return private, public
+	return name
 }

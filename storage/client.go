@@ -25,6 +25,8 @@ type Client struct {
 	SecretDigestOld    *string    `gorm:"column:secret_digest_old"`
 	SecretOldExpiresAt *time.Time `gorm:"column:secret_old_expires_at"`
 	AuthMethod         string     `gorm:"column:auth_method"`
+	// SealedSecrets are the secrets themselves, of a client that needs that; see SealClientSecrets.
+	SealedSecrets []byte `gorm:"column:sealed_secrets"`
 
 	RedirectURIs           []string `gorm:"column:redirect_uris;serializer:json"`
 	PostLogoutRedirectURIs []string `gorm:"column:post_logout_redirect_uris;serializer:json"`
@@ -223,11 +225,16 @@ func (db *DB) UpdateClient(ctx context.Context, client *Client) error {
 	err = db.InTx(ctx, func(ctx context.Context) error {
 		return db.scoped(ctx, writing, "update client", func(q *query) error {
 			at = q.now
+			sealed, err := q.sealedAnew(client)
+			if err != nil {
+				return err
+			}
 			g := q.of(&Client{}).Where("client_id = ? AND version = ?", client.ClientID, client.Version).UpdateColumns(map[string]any{
 				"name":                      client.Name,
 				"secret_digest":             client.SecretDigest,
 				"secret_digest_old":         client.SecretDigestOld,
 				"secret_old_expires_at":     client.SecretOldExpiresAt,
+				"sealed_secrets":            sealed,
 				"auth_method":               client.AuthMethod,
 				"redirect_uris":             listed(client.RedirectURIs),
 				"post_logout_redirect_uris": listed(client.PostLogoutRedirectURIs),

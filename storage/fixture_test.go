@@ -82,6 +82,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 		ClientID: "client-" + name, Name: "App", AuthMethod: "client_secret_basic", RedirectURIs: []string{"https://rp.example/cb"},
 		Scopes: []string{"openid", "profile"}, IDTokenAlg: "RS256", AccessTokenFormat: "opaque",
 	}
+	must(db.SealClientSecrets(ctx, f.client, "client-secret-of-"+secret.Text(name)))
 	must(db.CreateClient(ctx, f.client))
 	ip := "2001:db8::1"
 	f.session = &storage.Session{

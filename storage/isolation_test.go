@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/mail"
+	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/storagetest"
@@ -530,6 +531,20 @@ var trespasses = map[string]trespass{
 	},
 	"LockAPI": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.LockAPI(ctx, f.api.ID))
+	},
+	"SealClientSecrets": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		c := *f.client
+		if err := db.SealClientSecrets(ctx, &c, "stolen"); err != nil {
+			return 0, err
+		}
+		return only(db.UpdateClient(ctx, &c)) // only then it is written
+	},
+	"ClientSecrets": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		found, err := db.ClientSecrets(ctx, f.client)
+		if errors.Is(err, seal.ErrOpen) {
+			err = storage.ErrNotFound // a row that was copied opens nowhere else
+		}
+		return rows(found, err)
 	},
 	"LockClient": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		return only(db.LockClient(ctx, f.client.ClientID))

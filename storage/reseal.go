@@ -34,6 +34,7 @@ var sealedColumns = []sealedColumn{
 	{table: "pairwise_salts", column: "salt", key: []string{"org_id"}},
 	{table: "authenticators", column: "secret", key: []string{"id", "user_id"}},
 	{table: "passkeys", column: "record", key: []string{"id", "user_id", "credential_id"}},
+	{table: "oauth_clients", column: "sealed_secrets", key: []string{"id"}},
 	{table: "oauth_providers", column: "client_secret", key: []string{"id"}, text: true},
 	{table: "oauth_accounts", column: "access_token", key: []string{"id"}, text: true},
 	{table: "oauth_accounts", column: "refresh_token", key: []string{"id"}, text: true, until: "renewing_until"},

@@ -92,7 +92,7 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 
 		both, newRing := under(after, before)
 		sealed := wherever(t, raw, both.Dialect(), oldRing.Mark())
-		if len(sealed) != 14 {
+		if len(sealed) != 15 {
 			t.Errorf("the fixture has sealed values in %v only", sealed)
 		}
 		stopped, stop := context.WithCancel(t.Context())
@@ -149,6 +149,11 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 
 		alone, _ := under(after)
 		must(t, alone.CheckMasterKey(t.Context()))
+		// Who has read a client before, and writes it after, takes nothing back.
+		must(t, both.UpdateClient(acme, f.client))
+		if left := wherever(t, raw, both.Dialect(), oldRing.Mark()); len(left) > 0 {
+			t.Errorf("under the old key again: %v", left)
+		}
 		if again, err := alone.PairwiseSalt(acme); err != nil || !bytes.Equal(again, salt) {
 			t.Errorf("everybody is somebody else to applications: %v", err)
 		}
@@ -163,6 +168,11 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 		}
 		if _, err := alone.SigningKey(acme, f.key.KID); err != nil {
 			t.Error(err)
+		}
+		client, err := alone.Client(acme, f.client.ClientID)
+		must(t, err)
+		if secrets, err := alone.ClientSecrets(acme, client); err != nil || len(secrets) != 1 || secrets[0].Reveal() != "client-secret-of-alice" {
+			t.Errorf("%d secrets, %v", len(secrets), err)
 		}
 		if report := verified(t, alone, acme, storage.AuditVerification{}); report.Found > 0 || report.Verified == 0 {
 			t.Errorf("%+v", report)

@@ -131,7 +131,7 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.scope, "scope", "", "the scopes it may ask for, separated by spaces")
 	flags.StringArrayVar(&f.audience, "audience", nil,
 		"API that its access tokens are for: a URI, or the client_id of the API, which can then introspect them; may be repeated")
-	flags.StringVar(&f.authMethod, "auth-method", "", "client_secret_basic, client_secret_post, private_key_jwt or none")
+	flags.StringVar(&f.authMethod, "auth-method", "", "client_secret_basic, client_secret_post, private_key_jwt, client_secret_jwt or none")
 	flags.StringVar(&f.jwks, "jwks", "", "file with its public keys, as a JWK Set; - is standard input")
 	flags.StringVar(&f.jwksURI, "jwks-uri", "", "address of its public keys")
 	flags.StringVar(&f.idTokenAlg, "id-token-alg", "", "RS256, PS256, ES256 or EdDSA")

@@ -60,7 +60,7 @@ func (p *program) flagWords() map[string]cobra.CompletionFunc {
 	return map[string]cobra.CompletionFunc{
 		"output": oneOf("table", "json"), "preset": oneOf(presets...), "alg": oneOf(keys.KeyAlgorithms()...), "id-token-alg": oneOf(keys.Algorithms()...),
 		"grant-type":    oneOf(manage.GrantCode, manage.GrantImplicit, manage.GrantRefresh, manage.GrantClientCredentials),
-		"auth-method":   oneOf(manage.AuthBasic, manage.AuthPost, manage.AuthPrivateKeyJWT, manage.AuthNone),
+		"auth-method":   oneOf(manage.AuthBasic, manage.AuthPost, manage.AuthPrivateKeyJWT, manage.AuthSecretJWT, manage.AuthNone),
 		"response-type": oneOf(responsetype.Supported(true)...), "response-mode": oneOf("query", "fragment", "form_post"),
 		"access-token-format": oneOf(manage.FormatOpaque, manage.FormatJWT),
 		"format":              oneOf(formatLines, formatTable), "on-conflict": oneOf(manage.ConflictFail, manage.ConflictSkip, manage.ConflictUpdate),

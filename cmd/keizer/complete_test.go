@@ -63,7 +63,7 @@ func TestShellsCompleteWordsAndNamesAndFilesWhereFilesAreMeant(t *testing.T) {
 		{"role update editor --allow orders|", []string{"=", "orders:read"}, nothing}, {"permission show keizer:keys|", []string{"=", "keizer:keys:read", "keizer:keys:write"}, nothing},
 		{"user create --role ow|", []string{"=", "owner"}, nothing}, {"user create --email |", []string{"="}, nothing}, {"user show |", []string{"="}, nothing},
 		{"client show |", []string{"=", client}, nothing}, {"client update " + client + " --grant-type |", []string{"=", "authorization_code", "implicit", "refresh_token", "client_credentials"}, nothing},
-		{"client create --auth-method client|", []string{"=", "client_secret_basic", "client_secret_post"}, nothing}, {"client create --jwks |", []string{"="}, file},
+		{"client create --auth-method client|", []string{"=", "client_secret_basic", "client_secret_jwt", "client_secret_post"}, nothing}, {"client create --jwks |", []string{"="}, file},
 		{"client create --redirect-uri |", []string{"="}, nothing}, {"client create --access-token-format=|", []string{"=", "opaque", "jwt"}, nothing},
 		{"api show |", []string{"=", "https://orders.example.com"}, nothing}, {"api create x --client-id |", []string{"=", client}, nothing},
 		{"provider show |", []string{"=", "google"}, nothing}, {"provider create |", []string{"="}, nothing}, {"provider create x --preset g|", []string{"=", "google", "github", "gitlab"}, nothing},

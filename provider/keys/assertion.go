@@ -17,7 +17,16 @@ const (
 	maxJTI = 256 // characters
 )
 
-// An AssertionVerifier checks what clients authenticate with by private_key_jwt (RFC 7523 §3, OpenID Connect Core 1.0 §9).
+// HS256 is what client_secret_jwt signs by (OpenID Connect Core 1.0 §9). There is no other use of it.
+const HS256 = "HS256"
+
+// secretJWT is the authentication method of clients whose assertions are made by their secret.
+const secretJWT = "client_secret_jwt"
+
+// AssertionAlgorithms returns the algorithms that assertions may be signed by, whichever of the two methods they are of.
+func AssertionAlgorithms() []string { return append(ClientAlgorithms(), HS256) }
+
+// An AssertionVerifier checks what clients authenticate with by private_key_jwt and client_secret_jwt (RFC 7523 §3, OpenID Connect Core 1.0 §9).
 type AssertionVerifier struct {
 	db      *storage.DB
 	clients *ClientKeys
@@ -35,7 +44,11 @@ func NewAssertionVerifier(db *storage.DB, clients *ClientKeys) *AssertionVerifie
 // An assertion is spent when everything else about it is right, and only then: one that was refused may be mended and sent
 // again, and nobody can spend another's.
 func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, assertion, issuer string) error {
-	algs := ClientAlgorithms()
+	// What the client is registered for settles what its key is: a public one is never taken for a secret (RFC 8725 §2.1).
+	algs, prove := ClientAlgorithms(), v.clients.verify
+	if client.AuthMethod == secretJWT {
+		algs, prove = []string{HS256}, v.verifySecret
+	}
 	if only, ok := client.Metadata["token_endpoint_auth_signing_alg"].(string); ok && only != "" {
 		algs = intersect(algs, []string{only})
 	}
@@ -51,7 +64,7 @@ func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, 
 	if err != nil {
 		return err
 	}
-	if err := v.clients.verify(ctx, client, t); err != nil {
+	if err := prove(ctx, client, t); err != nil {
 		return err
 	}
 	err = v.db.UseJTI(ctx, client.ClientID, t.claims.Text("jti"), ends.Add(Leeway))
@@ -64,10 +77,24 @@ func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, 
 	return nil
 }
 
+// verifySecret checks that t was made with a secret of the client that is good now.
+func (v *AssertionVerifier) verifySecret(ctx context.Context, client *storage.Client, t *compactToken) error {
+	secrets, err := v.db.ClientSecrets(ctx, client)
+	if err != nil {
+		return err
+	}
+	for _, one := range secrets {
+		if t.madeWith([]byte(one.Reveal())) {
+			return nil
+		}
+	}
+	return refuse("no secret of the client verifies it")
+}
+
 // AssertionSubject returns whom an assertion says that it is of, so that the client can be looked up before anything is
 // verified (RFC 7521 §4.2 leaves client_id out). It proves nothing. What cannot be read names nobody.
 func AssertionSubject(assertion string) string {
-	t, err := parseCompact(assertion, ClientAlgorithms())
+	t, err := parseCompact(assertion, AssertionAlgorithms())
 	if err != nil {
 		return ""
 	}

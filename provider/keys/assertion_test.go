@@ -6,11 +6,17 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,6 +29,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keizer-auth/keizer/internal/outbound"
+	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/provider/keys"
 	"github.com/keizer-auth/keizer/storage"
@@ -195,17 +202,25 @@ func TestAnAssertionThatIsNotRightIsRefusedAndCanBeMended(t *testing.T) {
 			"sub is an array":                {"sub": []string{"c1"}},
 			"sub is the client, in capitals": {"sub": "C1", "iss": "C1"},
 		}
+		// Whichever of the two methods it is of.
+		const secret = "a secret of more than thirty-two characters"
+		sealed := &storage.Client{ID: uuid.New(), ClientID: "c1", AuthMethod: "client_secret_jwt"}
+		must(t, db.SealClientSecrets(ctx, sealed, secret))
+		byKey := func(claims map[string]any) string { return p.sign(t, "ES256", nil, claims) }
+		bySecret := func(claims map[string]any) string { return signWith(t, "HS256", []byte(secret), nil, claims) }
 		for name, changes := range claims {
-			jti := uuid.NewString()
-			if _, named := changes["jti"]; !named {
-				changes["jti"] = jti
-			}
-			if err := v.Verify(ctx, p.client, p.sign(t, "ES256", nil, p.claims(ctx, changes)), issuer); !errors.Is(err, keys.ErrToken) {
-				t.Errorf("%s: %v", name, err)
-			}
-			// The refusal has not burnt the jti.
-			if err := v.Verify(ctx, p.client, p.sign(t, "ES256", nil, p.claims(ctx, map[string]any{"jti": jti})), issuer); err != nil {
-				t.Errorf("%s, mended: %v", name, err)
+			for client, sign := range map[*storage.Client]func(map[string]any) string{p.client: byKey, sealed: bySecret} {
+				jti, changed := uuid.NewString(), maps.Clone(changes)
+				if _, named := changed["jti"]; !named {
+					changed["jti"] = jti
+				}
+				if err := v.Verify(ctx, client, sign(p.claims(ctx, changed)), issuer); !errors.Is(err, keys.ErrToken) {
+					t.Errorf("%s, %s: %v", name, client.AuthMethod, err)
+				}
+				// The refusal has not burnt the jti.
+				if err := v.Verify(ctx, client, sign(p.claims(ctx, map[string]any{"jti": jti})), issuer); err != nil {
+					t.Errorf("%s, %s, mended: %v", name, client.AuthMethod, err)
+				}
 			}
 		}
 
@@ -256,6 +271,79 @@ func TestAnAssertionThatIsNotRightIsRefusedAndCanBeMended(t *testing.T) {
 		}
 		if err := v.Verify(ctx, &one, p.sign(t, "EdDSA", nil, p.claims(ctx, nil)), issuer); err != nil {
 			t.Errorf("the registered algorithm: %v", err)
+		}
+	})
+}
+
+// S-092: a secret is one, and a key is one, as the client is registered and not as a header says.
+func TestAClientProvesItselfByTheSecretThatItIsRegisteredWith(t *testing.T) {
+	eachDB(t, func(t *testing.T, db, _ *storage.DB) {
+		ctx := organization(t, db, "acme")
+		issuer, p := issuerOf(ctx), newParty(t, "c1")
+		v := keys.NewAssertionVerifier(db, keys.NewClientKeys(outbound.New(outbound.Options{})))
+		const current, before, given = "the current secret of more than thirty-two characters", "the secret before, of more than thirty-two characters", "client_secret_jwt"
+		later, passed := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
+		client := func(changes func(*storage.Client), secrets ...secret.Text) *storage.Client {
+			c := &storage.Client{ID: uuid.New(), ClientID: "c1", AuthMethod: given, JWKS: p.client.JWKS}
+			must(t, db.SealClientSecrets(ctx, c, secrets...))
+			if changes != nil {
+				changes(c)
+			}
+			return c
+		}
+		plain := client(nil, current)
+		digest := secret.Digest(current)
+		by := func(alg, key string) string {
+			payload, err := json.Marshal(p.claims(ctx, nil))
+			must(t, err)
+			input := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+alg+`"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload)
+			mac := hmac.New(map[string]func() hash.Hash{"HS256": sha256.New, "HS384": sha512.New384, "HS512": sha512.New}[alg], []byte(key))
+			mac.Write([]byte(input))
+			return input + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+		}
+		parts := strings.Split(by("HS256", current), ".")
+		twice := by("HS256", current)
+		for _, c := range []struct {
+			name      string
+			client    *storage.Client
+			assertion string
+			good      bool
+		}{
+			{"its secret", plain, by("HS256", current), true},
+			{"its secret, once", plain, twice, true},
+			{"its secret, the same again", plain, twice, false},
+			{"as it was registered", client(func(c *storage.Client) { c.Metadata = map[string]any{"token_endpoint_auth_signing_alg": "HS256"} }, current), by("HS256", current), true},
+			{"the new one while both are good", client(func(c *storage.Client) { c.SecretOldExpiresAt = &later }, current, before), by("HS256", current), true},
+			{"the old one while both are good", client(func(c *storage.Client) { c.SecretOldExpiresAt = &later }, current, before), by("HS256", before), true},
+			{"the old one when it has ended", client(func(c *storage.Client) { c.SecretOldExpiresAt = &passed }, current, before), by("HS256", before), false},
+			{"the old one without an end", client(nil, current, before), by("HS256", before), false},
+			{"another secret", plain, by("HS256", before), false},
+			{"the digest of it", plain, by("HS256", digest), false},
+			{"an empty secret", plain, by("HS256", ""), false},
+			{"nothing, where nothing is kept", client(func(c *storage.Client) { c.SecretDigest = &digest }), by("HS256", digest), false},
+			{"its public keys", plain, by("HS256", *p.client.JWKS), false},
+			{"its secret by HS384", plain, by("HS384", current), false},
+			{"its secret by HS512", plain, by("HS512", current), false},
+			{"no signature", plain, parts[0] + "." + parts[1] + ".", false},
+			{"half a signature", plain, parts[0] + "." + parts[1] + "." + parts[2][:22], false},
+			{"by nobody", plain, base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + parts[1] + "." + parts[2], false},
+			{"its key", plain, p.sign(t, "ES256", nil, p.claims(ctx, nil)), false},
+			{"its key of RSA", plain, p.sign(t, "RS256", nil, p.claims(ctx, nil)), false},
+			{"a secret where a key is registered", client(func(c *storage.Client) { c.AuthMethod = "private_key_jwt" }, current), by("HS256", current), false},
+			{"a secret where it is to be shown", client(func(c *storage.Client) { c.AuthMethod = "client_secret_basic" }, current), by("HS256", current), false},
+		} {
+			if err := v.Verify(ctx, c.client, c.assertion, issuer); (err == nil) != c.good || err != nil && !errors.Is(err, keys.ErrToken) {
+				t.Errorf("%s: %v", c.name, err)
+			}
+		}
+		if keys.AssertionSubject(by("HS256", current)) != "c1" {
+			t.Error("an assertion does not say whose it is")
+		}
+		// S-108: sealed secrets that were carried to another row open nowhere. That is a fault of ours, and no client's.
+		copied := *plain
+		copied.ID = uuid.New()
+		if err := v.Verify(ctx, &copied, by("HS256", current), issuer); err == nil || errors.Is(err, keys.ErrToken) {
+			t.Errorf("secrets of another row: %v", err)
 		}
 	})
 }

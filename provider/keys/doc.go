@@ -2,7 +2,7 @@
 // tokens of its own, and those of clients. To clients it encrypts, by keys of theirs, and what they encrypt to an organization it decrypts.
 //
 // It owns the life of a signing key (published before it signs, kept until the last thing that it signed has died), the
-// prepared JWK Set, the strict reading of compact JWS, and client assertions (private_key_jwt) down to the spending of their
+// prepared JWK Set, the strict reading of compact JWS, and client assertions (private_key_jwt, client_secret_jwt) down to the spending of their
 // jti. It does not own what a token says (that is provider), how long it lives (config), nor how a private key is encrypted
 // at rest (storage seals it).
 //

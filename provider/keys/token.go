@@ -3,6 +3,8 @@ package keys
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -198,6 +200,13 @@ func (t *compactToken) verify(public crypto.PublicKey) ([]byte, error) {
 		return nil, refuse("its signature does not verify")
 	}
 	return payload, nil
+}
+
+// madeWith reports whether the signature is an HMAC-SHA-256 under a secret (RFC 7518 §3.2).
+func (t *compactToken) madeWith(secret []byte) bool {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(t.text[:strings.LastIndexByte(t.text, '.')]))
+	return hmac.Equal(mac.Sum(nil), t.signature)
 }
 
 // lowest reports whether the signature is the one that sign makes, of the two that verify.

@@ -303,6 +303,36 @@ await step('private_key_jwt', async () => {
   assert.deepEqual(await client.tokenIntrospection(config, got.access_token), { active: false })
 })
 
+await step('client_secret_jwt', async () => {
+  const { asserting } = told
+  const config = await discover(asserting, client.ClientSecretJwt(asserting.client_secret))
+  const got = await client.clientCredentialsGrant(config, { scope: 'read' })
+  assert.equal((await client.tokenIntrospection(config, got.access_token)).active, true)
+  await client.tokenRevocation(config, got.access_token)
+  assert.deepEqual(await client.tokenIntrospection(config, got.access_token), { active: false })
+  const stranger = await discover(asserting, client.ClientSecretJwt('x'.repeat(40)))
+  await refused(client.clientCredentialsGrant(stranger, { scope: 'read' }), 'invalid_client', 400)
+})
+
+await step('ID token, userinfo and introspection signed by PS256 and encrypted', async () => {
+  const { secretive } = told
+  const key = await crypto.subtle.importKey('jwk', secretive.key, { name: 'ECDH', namedCurve: 'P-256' }, false, ['deriveBits'])
+  const config = await discover(secretive, client.ClientSecretBasic(secretive.client_secret), {
+    id_token_signed_response_alg: 'PS256', userinfo_signed_response_alg: 'PS256', introspection_signed_response_alg: 'PS256',
+  })
+  client.enableDecryptingResponses(config, ['A128GCM', 'A256GCM'], { key, alg: 'ECDH-ES', kid: secretive.key.kid })
+  const { address, checks } = await begin(config, { redirect_uri: secretive.redirect_uri, scope: 'openid profile email' })
+  const back = await signIn(browser, address)
+  assert.ok(back instanceof URL, `the walk ended on the page "${back.title}"`)
+  const got = await client.authorizationCodeGrant(config, back, checks)
+  assert.equal(got.id_token.split('.').length, 5)
+  assert.equal(got.claims().sub, sub)
+  assert.equal((await client.fetchUserInfo(config, got.access_token, sub)).email, told.email)
+  const seen = await client.tokenIntrospection(config, got.access_token)
+  assert.equal(seen.active, true)
+  assert.equal(seen.sub, sub)
+})
+
 await step('RP-initiated logout', async () => {
   const address = client.buildEndSessionUrl(config, {
     id_token_hint: second.id_token,
