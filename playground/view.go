@@ -142,7 +142,7 @@ func (p *Playground) render(c *gin.Context, status int, h *home, cookie string) 
 	v := view{
 		Base: p.deps.Base, ClientID: ClientID, RedirectURI: p.deps.Base + CallbackPath, CSRF: p.token(cookie),
 		Stylesheets: p.assets.sheets, Icon: p.assets.icon, Asked: h.asked, Failure: h.failure,
-		Prompts: choices(h.asked.Prompt, "", "none", "login", "consent", "select_account"),
+		Prompts: choices(h.asked.Prompt, "", "none", "login", "consent", "select_account", "create"),
 		Modes:   choices(h.asked.ResponseMode, responseModes...),
 	}
 	if h.signedOut {

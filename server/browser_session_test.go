@@ -77,6 +77,20 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 	bobs := answer.Get("session_state")
 	says(client.ID+" "+state, "changed")
 	says(client.ID+" "+bobs, "unchanged")
+	// An account that is added is no change to that which is there, and neither is the choice between them.
+	tab.Open(client.AuthorizeURL("prompt", "select_account"), "Choose an account")
+	tab.Press("select-another", "Sign in")
+	tab.SignIn("alice", servertest.Password, "Arrived")
+	beside := (<-arrived).Get("session_state")
+	for range 2 {
+		says(client.ID+" "+bobs, "unchanged")
+		says(client.ID+" "+beside, "unchanged")
+		tab.Open(client.AuthorizeURL("prompt", "select_account"), "Choose an account")
+		tab.Press("account-2", "Arrived")
+		<-arrived
+	}
+	tab.Open(client.AuthorizeURL("login_hint", "bob"), "Arrived")
+	answer = <-arrived
 	// The last page loads what signs out of the application, and goes on by itself.
 	token := client.Redeem(answer.Get("code")).Text("id_token")
 	tab.Open(client.Issuer+"/oauth2/logout?"+url.Values{"id_token_hint": {token}, "post_logout_redirect_uri": {address + "/bye"}}.Encode(), "Bye")
@@ -84,6 +98,7 @@ func anApplicationWatchesTheSession(t *testing.T, chromium *servertest.Chromium)
 		t.Errorf("%v", got)
 	}
 	says(client.ID+" "+bobs, "changed")
+	says(client.ID+" "+beside, "unchanged")
 	tab.Hears("a page has a frame: " + client.Issuer + "/oauth2/check-session") // no page of ours has one, but this is the application's
 }
 

@@ -80,7 +80,7 @@ func TestAPersonWithSeveralAccountsChoosesAmongThem(t *testing.T) {
 	t.Run("a hint finds its account, and chooses none", func(t *testing.T) {
 		for _, test := range []struct{ name, value, sid string }{
 			{"id_token_hint", alice, "alice"}, {"id_token_hint", bob, "bob"}, {"login_hint", "alice", "alice"}, {"login_hint", "ALICE@example.com", "alice"},
-			{"login_hint", "bob", "bob"}, {"login_hint", "nobody", "bob"}, {"claims", `{"id_token":{"sub":{"value":"` + alices["sub"].(string) + `"}}}`, "alice"}, //nolint:errcheck,forcetypeassert // a text
+			{"login_hint", "bob", "bob"}, {"login_hint", "nobody", "bob"}, {"claims", `{"id_token":{"sub":{"value":"` + fmt.Sprint(alices["sub"]) + `"}}}`, "alice"},
 			{"ui_locales", "en", "bob"},
 		} {
 			want := map[string]any{"alice": alices["sid"], "bob": bobs["sid"]}[test.sid]
@@ -153,12 +153,12 @@ func TestAPersonWithSeveralAccountsChoosesAmongThem(t *testing.T) {
 				t.Errorf("%s: %d %s", name, answer.Status, answer.Body)
 			}
 		}
-		post("another browser's", 404, "not signed in here", "csrf_token", field, "account", carols["sid"].(string)) //nolint:errcheck,forcetypeassert // a text
+		post("another browser's", 404, "not signed in here", "csrf_token", field, "account", fmt.Sprint(carols["sid"]))
 		post("nobody's", 404, "not signed in here", "csrf_token", field, "account", "6d8e5d5e-0000-4000-8000-000000000000")
 		post("nothing", 400, choose, "csrf_token", field)
 		post("no id", 400, choose, "csrf_token", field, "account", "alice")
-		post("without the token", 403, "", "account", bobs["sid"].(string))                             //nolint:errcheck,forcetypeassert // a text
-		post("with another's token", 403, "", "csrf_token", field+"x", "account", bobs["sid"].(string)) //nolint:errcheck,forcetypeassert // a text
+		post("without the token", 403, "", "account", fmt.Sprint(bobs["sid"]))
+		post("with another's token", 403, "", "csrf_token", field+"x", "account", fmt.Sprint(bobs["sid"]))
 		answer := send(t, house, request{address: page.URL.String(), cookies: elsewhere.Cookies(house.URL)})
 		if answer.Status != 403 || strings.Contains(answer.Body, "alice") {
 			t.Errorf("another browser sees %d %s", answer.Status, answer.Body)

@@ -691,6 +691,15 @@ func TestTheMetadataSaysWhatIsDone(t *testing.T) {
 			t.Errorf("%s is not registered", name)
 		}
 	}
+	// Each language that it names is one that pages are in, whatever display is asked for.
+	listed := func(name string) []string { return strings.Fields(strings.Trim(fmt.Sprint(told[name]), "[]")) }
+	for i, tag := range listed("ui_locales_supported") {
+		display := listed("display_values_supported")[i]
+		page := house.Get(house.At(client.Issuer+"/login?ui_locales="+tag+"&display="+display), "Accept-Language", "fr")
+		if page.Status != 200 || page.Header.Get("Content-Language") != tag {
+			t.Errorf("%s is answered in %q", tag, page.Header.Get("Content-Language"))
+		}
+	}
 	token, _ := idTokenOf(t, client, client.Visitor())
 	if alg := jwtHeader(t, token)["alg"]; alg != "RS256" || !strings.Contains(fmt.Sprint(told["id_token_signing_alg_values_supported"]), "RS256") {
 		t.Errorf("the default algorithm is %v; the metadata has %v", alg, told["id_token_signing_alg_values_supported"])

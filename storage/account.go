@@ -219,7 +219,9 @@ func (db *DB) ApplicationsOfUser(ctx context.Context, userID uuid.UUID) ([]Appli
 				var scopes []string
 				var since, used, again time.Time
 				var client Client
-				if err := rows.Scan(&clientID, maybe[string]{&name}, object{&client.Metadata}, maybe[bool]{&client.Disabled}, words{&scopes}, &since, maybe[time.Time]{&used}, maybe[time.Time]{&again}); err != nil {
+				err := rows.Scan(&clientID, maybe[string]{&name}, object{&client.Metadata}, maybe[bool]{&client.Disabled}, words{&scopes}, &since,
+					maybe[time.Time]{&used}, maybe[time.Time]{&again})
+				if err != nil {
 					return err
 				}
 				begins := client.InitiateLoginURI()
