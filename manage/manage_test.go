@@ -25,7 +25,7 @@ type replica struct {
 }
 
 func newReplica(db *storage.DB) replica {
-	return replica{manage.New(db, password.New(password.Options{Slots: 2, Queue: 100, Wait: 1e11}), slog.New(slog.DiscardHandler)), db}
+	return replica{manage.New(db, password.New(password.Options{Memory: 64, Slots: 2, Queue: 100, Wait: 1e11}), slog.New(slog.DiscardHandler)), db}
 }
 
 // each runs a test on every database, with two replicas of one.
