@@ -37,7 +37,7 @@ func NewAssertionVerifier(db *storage.DB, clients *ClientKeys) *AssertionVerifie
 	return &AssertionVerifier{db: db, clients: clients}
 }
 
-// Verify checks that assertion was made by client, lately, for issuer alone and for the first time. What is wrong with an
+// Verify checks that assertion was made by client, lately, for issuer or its token endpoint alone and for the first time. What is wrong with an
 // assertion is an ErrToken, which is answered invalid_client; any other error is a fault of ours, storage.ErrUnavailable
 // among them. outbound.Cause tells the log why keys could not be fetched.
 //
@@ -101,6 +101,9 @@ func AssertionSubject(assertion string) string {
 	return t.claims.Text("sub")
 }
 
+// tokenPath is where the token endpoint is, below an issuer.
+const tokenPath = "/oauth2/token"
+
 // checkAssertion judges the claims, and returns when the assertion ends.
 func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends time.Time, err error) {
 	if err := claims.CheckTimes(now); err != nil {
@@ -122,10 +125,11 @@ func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends
 		return time.Time{}, refuse("it was issued too long ago")
 	case clientID == "" || claims.Text("iss") != clientID || claims.Text("sub") != clientID:
 		return time.Time{}, refuse("its iss and sub are not the client's identifier")
-	// One text, and exactly the issuer: an assertion that is good at two servers lets one act as the client at the other,
-	// and so does one whose audience two servers read in two ways (draft-ietf-oauth-rfc7523bis).
-	case issuer == "" || claims.Text("aud") != issuer:
-		return time.Time{}, refuse("its aud is not the issuer, as one text")
+	// One text: an assertion that is good at two servers lets one act as the client at the other, and so does one whose audience two
+	// servers read in two ways (draft-ietf-oauth-rfc7523bis). Clients that know the issuer name it; older ones name the token endpoint
+	// (OpenID Connect Core 1.0 §9, RFC 7523 §3), at whichever endpoint they authenticate.
+	case issuer == "" || claims.Text("aud") != issuer && claims.Text("aud") != issuer+tokenPath:
+		return time.Time{}, refuse("its aud is neither the issuer nor the token endpoint, as one text")
 	case jti == "" || len(jti) > maxJTI:
 		return time.Time{}, refuse("it has no jti, or one that is too long")
 	}

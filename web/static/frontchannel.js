@@ -14,6 +14,7 @@
     }
   };
   setTimeout(go, 3000);
-  const loaded = [...document.querySelectorAll('iframe.frontchannel')].map(frame => new Promise(done => frame.addEventListener('load', done)));
+  const frames = document.querySelectorAll('iframe.frontchannel');
+  const loaded = Array.from(frames, frame => new Promise(done => frame.addEventListener('load', done))); // no spreading: not every browser knows it
   Promise.all(loaded).then(go);
 })();
