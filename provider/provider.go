@@ -79,7 +79,8 @@ func New(d Deps) *Provider {
 	strategy := &tokenStrategy{keys: d.Keys, subjects: subjects}
 
 	p := &Provider{
-		db: d.DB, keys: d.Keys, clientKeys: d.ClientKeys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People, log: d.Log, lifetimes: d.Lifetimes,
+		db: d.DB, keys: d.Keys, clientKeys: d.ClientKeys, keyring: d.Keyring, pages: d.Pages, sessions: d.Sessions, people: d.People,
+		log: d.Log, lifetimes: d.Lifetimes,
 		clients: clients, store: store, catalogues: newCatalogues(d.DB, d.Management),
 		authenticator:  &clientAuthenticator{clients: clients, assertions: keys.NewAssertionVerifier(d.DB, d.ClientKeys)},
 		failures:       throttle.NewLocal(throttle.ClientNetwork),

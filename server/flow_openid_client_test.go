@@ -49,14 +49,14 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 		t.Helper()
 		return keizer("", append([]string{"client", "create", "--org", "default", "--name", name, "-o", "json"}, arguments...)...)
 	}
-	web := create("web", "--redirect-uri", redirectURI, "--post-logout-redirect-uri", byeURI, "--auth-method", "client_secret_basic",
+	private, public := keyPair(t, "client-key", "ES256", "sig")
+	web := create("web", "--redirect-uri", redirectURI, "--post-logout-redirect-uri", byeURI, "--auth-method", "client_secret_basic", "--jwks", public,
 		"--grant-type", "authorization_code", "--grant-type", "refresh_token", "--scope", "openid profile email offline_access")
 	post := create("post", "--redirect-uri", postURI, "--auth-method", "client_secret_post", "--id-token-alg", "ES256",
 		"--grant-type", "authorization_code", "--response-mode", "query", "--response-mode", "form_post", "--scope", "openid email")
 	native := create("native", "--redirect-uri", nativeURI, "--auth-method", "none", "--id-token-alg", "EdDSA",
 		"--grant-type", "authorization_code", "--scope", "openid profile email")
 	service := create("svc", "--grant-type", "client_credentials", "--scope", "read write")
-	private, public := keyPair(t, "client-key", "ES256", "sig")
 	signed := create("signed", "--grant-type", "client_credentials", "--auth-method", "private_key_jwt", "--jwks", public, "--scope", "read write")
 
 	asserting := create("asserting", "--grant-type", "client_credentials", "--auth-method", "client_secret_jwt", "--scope", "read write")

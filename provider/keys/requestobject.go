@@ -100,7 +100,7 @@ func checkRequestObject(claims Claims, client *storage.Client, issuer string, no
 		return err
 	}
 	if strict {
-		if err := checkLife(claims, now); err != nil {
+		if err := checkLife(claims); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func checkRequestObject(claims Claims, client *storage.Client, issuer string, no
 }
 
 // checkLife refuses what is good for too long, or says no bounds.
-func checkLife(claims Claims, now time.Time) error {
+func checkLife(claims Claims) error {
 	begins, there, err := claims.Date("nbf")
 	if err != nil {
 		return err

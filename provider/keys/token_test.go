@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/keizer-auth/keizer/storage"
 )
 
 var b64 = base64.RawURLEncoding
@@ -373,6 +375,7 @@ func FuzzJWTVerify(f *testing.F) {
 	for i, alg := range Algorithms() {
 		f.Add([]byte(`{"alg":"`+alg+`","kid":"x","typ":"JWT"}`), payload, i, 0, byte(0), false)
 		f.Add([]byte(`{"alg":"`+alg+`","crit":["b64"],"b64":false}`), payload, i, 0, byte(0), false)
+		f.Add([]byte(`{"alg":"`+alg+`"}`), []byte(`{"iss":"`+client+`","aud":["x","`+issuer+`"],"client_id":"`+client+`"}`), i, 0, byte(0), false)
 		f.Add([]byte(`{"alg":"none","alg":"`+alg+`"}`), payload, i, 60, byte(1), false)
 		f.Add([]byte(`{"alg":"HS256"}`), []byte(`{"aud":["`+issuer+`"]}`), i, 9, byte(128), false)
 	}
@@ -428,6 +431,20 @@ func FuzzJWTVerify(f *testing.F) {
 				if err := json.Unmarshal(got, &claims); err != nil || claims.Iss != client || claims.Sub != client ||
 					claims.Aud != issuer && claims.Aud != issuer+tokenPath || claims.Exp <= now.Unix()-10 {
 					t.Fatalf("accepted claims %s: %v", got, err)
+				}
+			}
+			if err := checkRequestObject(parsed.claims, &storage.Client{ClientID: client}, issuer, now); err == nil {
+				var claims struct {
+					Iss *string `json:"iss"`
+					Sub any     `json:"sub"`
+					Aud any     `json:"aud"`
+					Exp *int64  `json:"exp"`
+				}
+				err := json.Unmarshal(got, &claims)
+				texts, several := claims.Aud.([]any)
+				if err != nil || claims.Iss != nil && *claims.Iss != client || claims.Sub == client || claims.Exp != nil && *claims.Exp <= now.Unix()-10 ||
+					claims.Aud != nil && claims.Aud != issuer && (!several || !slices.Contains(texts, any(issuer))) {
+					t.Fatalf("accepted for a request object %s: %v", got, err)
 				}
 			}
 		}

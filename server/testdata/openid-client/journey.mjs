@@ -333,6 +333,21 @@ await step('ID token, userinfo and introspection signed by PS256 and encrypted',
   assert.equal(seen.sub, sub)
 })
 
+await step('a request that is signed, in the address and pushed (RFC 9101)', async () => {
+  const { kid, ...jwk } = told.signed.key
+  const key = await crypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+  for (const pushed of [false, true]) {
+    const { address, checks } = await begin(config, { redirect_uri: web.redirect_uri, scope: 'openid email', max_age: '3600', prompt: 'none' })
+    let signed = await client.buildAuthorizationUrlWithJAR(config, address.searchParams, { key, kid })
+    assert.deepEqual([...signed.searchParams.keys()].sort(), ['client_id', 'request'])
+    if (pushed) signed = await client.buildAuthorizationUrlWithPAR(config, signed.searchParams)
+    const answer = await browser.request(signed)
+    assert.ok(answer instanceof URL, `a page was shown: "${answer.title}"`)
+    const got = await client.authorizationCodeGrant(config, answer, { ...checks, maxAge: 3600 })
+    assert.equal(got.scope, 'openid email')
+  }
+})
+
 await step('RP-initiated logout', async () => {
   const address = client.buildEndSessionUrl(config, {
     id_token_hint: second.id_token,
