@@ -454,17 +454,17 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 		return "", &Invalid{Field: "keep_old", Message: fmt.Sprintf("it must be between 0 and %s", maxKeepOld)}
 	}
 	var made secret.Text
-	_, err := o.changeClient(ctx, clientID, "client.secret_rotated", func(client *storage.Client) (map[string]any, error) {
+	_, err := o.changeClient(ctx, clientID, "client.secret_rotated", func(client *storage.Client) (facts map[string]any, err error) {
 		if !bySecret(client.AuthMethod) {
 			message := "a client that authenticates by " + client.AuthMethod + " has no secret"
 			return nil, &Invalid{Field: "token_endpoint_auth_method", Message: message}
 		}
-		old, kept, err := client.SecretDigest, []secret.Text(nil), error(nil)
-		if keepOld > 0 {
-			if kept, err = o.db.ClientSecrets(ctx, client); err != nil {
+		old := client.SecretDigest
+		var sealed []secret.Text
+		if keepOld > 0 { // else it does not matter what it was, nor whether it can still be opened
+			if sealed, err = o.db.ClientSecrets(ctx, client); err != nil {
 				return nil, err
 			}
-			kept = kept[:min(1, len(kept))]
 		}
 		client.SecretDigest = nil
 		if made, err = o.giveSecret(ctx, client); err != nil {
@@ -473,7 +473,7 @@ func (o *Operators) RotateClientSecret(ctx context.Context, clientID string, kee
 		if old != nil && keepOld > 0 {
 			until := time.Now().Add(keepOld).UTC()
 			client.SecretDigestOld, client.SecretOldExpiresAt = old, &until
-			if err := o.sealSecrets(ctx, client, append([]secret.Text{made}, kept...)...); err != nil {
+			if err := o.sealSecrets(ctx, client, append([]secret.Text{made}, sealed[:min(1, len(sealed))]...)...); err != nil {
 				return nil, err
 			}
 		}

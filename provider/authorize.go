@@ -409,7 +409,7 @@ func (p *Provider) readHint(ctx context.Context, a *authorization) (err error) {
 		return err
 	}
 	if err != nil || hint.audience != a.client.ClientID {
-		return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that was issued to this client.")
+		return fosite.ErrInvalidRequest.WithHint("The id_token_hint is not an ID token that was issued to this client, decrypted if it came encrypted.")
 	}
 	if a.subject != "" && a.subject != hint.subject {
 		return errClaims.WithHint("The id_token_hint and the claims parameter name two subjects.")

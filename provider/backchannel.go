@@ -67,7 +67,8 @@ func (p *Provider) TellOfLogout(ctx context.Context, logout *storage.SessionClie
 	now := time.Now()
 	// Signed and encrypted as ID tokens are (§2.4).
 	token, err := p.protector.protect(ctx, client, client.IDTokenProtection(), "logout+jwt", logoutTokenClaims{
-		Issuer: org.Issuer, Subject: known.subject(logout.UserID.String()), Audience: client.ClientID, IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
+		Issuer: org.Issuer, Subject: known.subject(logout.UserID.String()), Audience: client.ClientID,
+		IssuedAt: now.Unix(), ExpiresAt: now.Add(logoutTokenLife).Unix(),
 		ID: uuid.NewString(), Events: map[string]map[string]any{logoutEvent: {}}, SessionID: known.session(logout.SessionID.String()),
 	})
 	if err != nil {

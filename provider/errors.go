@@ -153,7 +153,10 @@ func (p *Provider) jsonError(c *gin.Context, err error) {
 		}
 	}
 	p.faultLogged(c, a.status, err)
-	if a.status == http.StatusServiceUnavailable {
+	switch {
+	case errors.Is(err, keys.ErrClientKeysAway):
+		c.Header("Retry-After", keysRetryAfter)
+	case a.status == http.StatusServiceUnavailable:
 		c.Header("Retry-After", retryAfter)
 	}
 	p.writeJSON(c, a.status, errorBody{a.code, a.description})
@@ -174,8 +177,12 @@ func (p *Provider) Refuse(c *gin.Context, err error) {
 	p.jsonError(c, err)
 }
 
-// retryAfter is how long, in seconds, a client waits before it tries again during an outage.
-const retryAfter = "2"
+// retryAfter is how long, in seconds, a client waits before it tries again during an outage; keysRetryAfter is as long as nobody asks again
+// for keys that could not be fetched.
+const (
+	retryAfter     = "2"
+	keysRetryAfter = "60"
+)
 
 // faultLogged writes down what the answer does not say: the cause of a fault of ours, and why a client could not prove who it
 // is, which its developer asks the operator.
