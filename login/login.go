@@ -174,7 +174,9 @@ func (v *visit) app() web.AppCard {
 	if name == "" {
 		name = v.client.ClientID
 	}
-	return web.AppCard{Name: name, PolicyURI: text(v.client.PolicyURI), TosURI: text(v.client.TosURI), ClientURI: text(v.client.ClientURI)}
+	return web.AppCard{
+		Name: name, PolicyURI: text(v.client.PolicyURI), TosURI: text(v.client.TosURI), ClientURI: text(v.client.ClientURI), LogoURI: text(v.client.LogoURI),
+	}
 }
 
 func text(s *string) string {

@@ -795,14 +795,14 @@ func TestAnOutageIsAnOutageAndNotAWrongPassword(t *testing.T) {
 func TestTheClientsLinksAreShownOnlyWhenTheyAreHTTPS(t *testing.T) {
 	r := newRoom(t, storagetest.DB(t))
 	ctx := r.organization("default")
-	bad, good, plain := "javascript:alert(1)", "https://app.example/privacy", "http://app.example/"
+	bad, good, plain, logo := "javascript:alert(1)", "https://app.example/privacy", "http://app.example/", "https://app.example/logo.svg"
 	r.client(ctx, func(c *storage.Client) {
-		c.Name, c.PolicyURI, c.TosURI, c.ClientURI = `<b>"Notes"`, &good, &bad, &plain
-		c.LogoURI = &good
+		c.Name, c.PolicyURI, c.TosURI, c.ClientURI, c.LogoURI = `<b>"Notes"`, &good, &bad, &plain, &logo
 	})
 	g := r.guest(ctx, nil)
 	body := g.login().Body
-	if !strings.Contains(body, `href="https://app.example/privacy"`) || strings.Contains(body, "javascript:") || strings.Contains(body, plain) {
+	if !strings.Contains(body, `href="https://app.example/privacy"`) || !strings.Contains(body, `href="https://app.example/logo.svg"`) ||
+		strings.Contains(body, `src="https://app.example`) || strings.Contains(body, "javascript:") || strings.Contains(body, plain) {
 		t.Errorf("the links are %s", body)
 	}
 	if strings.Contains(body, "<b>") || strings.Contains(body, "<img") {

@@ -20,7 +20,7 @@ func everyPageCanBeSeenReadAndPressed(t *testing.T, chromium *servertest.Chromiu
 	address := "https://app.example/" + strings.Repeat("long", 30)
 	app := newApplication(t, house, manage.ClientSpec{
 		Name: longName, Scope: "openid profile email address phone offline_access read " + strings.Repeat("scope", 20),
-		PolicyURI: address, TosURI: address, ClientURI: address,
+		PolicyURI: address, TosURI: address, ClientURI: address, LogoURI: address,
 	})
 	demo := newApplication(t, house, manage.ClientSpec{AuthMethod: "none"})
 	tab := chromium.Tab(t, house.Base, app.URL, demo.URL)

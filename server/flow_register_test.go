@@ -122,7 +122,12 @@ func TestAClientIsRegisteredUsedLookedAfterAndDeletedByWhoeverWantsOne(t *testin
 	// It is a client as any other is: people are asked for consent, whatever it wanted.
 	visitor := client.Visitor()
 	page := visitor.SignIn(visitor.Go(client.AuthorizeURL("scope", "openid email offline_access")), "alice", servertest.Password)
-	if page.Title != "Allow access" || !strings.Contains(page.Body, "https://rp.example/privacy") {
+	for _, link := range []string{"https://rp.example/logo.png", "https://rp.example/privacy", "https://rp.example/terms"} {
+		if !strings.Contains(page.Body, `href="`+link+`"`) {
+			t.Errorf("there is no link to %s", link)
+		}
+	}
+	if page.Title != "Allow access" {
 		t.Fatalf("%q %s", page.Title, page.Body)
 	}
 	tokens := client.Redeem(arrivedAt(t, visitor.Press(page, "consent-allow")).Get("code"))

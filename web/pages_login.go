@@ -3,9 +3,9 @@ package web
 // AppCard is how a page shows the application that a person is on the way to.
 type AppCard struct {
 	Name string
-	// Links of the application; only https ones are shown. Its logo is not: a page of ours fetches nothing from elsewhere, and
-	// shows the initials of the name instead.
-	PolicyURI, TosURI, ClientURI string
+	// Links of the application; only https ones are shown. Its logo is one of them, and no picture: a page of ours fetches nothing
+	// from elsewhere (S-130), and shows the initials of the name instead.
+	PolicyURI, TosURI, ClientURI, LogoURI string
 }
 
 // SignInPage is the data of page "login".
