@@ -75,6 +75,9 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 		t.Errorf("%v", secretive)
 	}
 
+	keizer("", "org", "update", "default", "--set", "registration.mode=token", "-o", "json")
+	registration := keizer("", "client", "registration-token", "create", "--org", "default", "--name", "Journey", "--uses", "1", "-o", "json")
+
 	told, err := json.Marshal(map[string]any{
 		"issuer": base, "username": username, "password": password, "email": email, "name": name,
 		"web": map[string]any{
@@ -89,6 +92,8 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 		"secretive": map[string]any{
 			"client_id": secretive["client_id"], "client_secret": secretive["client_secret"], "redirect_uri": redirectURI, "key": opening,
 		},
+
+		"registration": map[string]any{"token": registration["token"], "redirect_uri": redirectURI},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -348,6 +348,34 @@ await step('a request that is signed, in the address and pushed (RFC 9101)', asy
   }
 })
 
+await step('a client that registers itself, signs somebody in and looks after its registration', async () => {
+  const { redirect_uri, token } = told.registration
+  const registered = await client.dynamicClientRegistration(
+    issuer,
+    { client_name: 'Registered', redirect_uris: [redirect_uri], grant_types: ['authorization_code', 'refresh_token'] },
+    client.ClientSecretBasic(),
+    { initialAccessToken: token, execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] },
+  )
+  const about = registered.clientMetadata()
+  assert.equal(about.client_secret_expires_at, 0)
+  const { address, checks } = await begin(registered, { redirect_uri, scope })
+  const back = await signIn(browser, address)
+  assert.ok(back instanceof URL, `the walk ended on the page "${back.title}"`)
+  const got = await client.authorizationCodeGrant(registered, back, checks)
+  assert.equal(got.claims().sub, sub)
+  assert.ok((await client.refreshTokenGrant(registered, got.refresh_token)).access_token)
+
+  const headers = { authorization: `Bearer ${about.registration_access_token}` }
+  const read = await (await fetch(about.registration_client_uri, { headers })).json()
+  assert.equal(read.client_id, about.client_id)
+  assert.equal((await fetch(about.registration_client_uri, { method: 'DELETE', headers })).status, 204)
+  assert.equal((await fetch(about.registration_client_uri, { headers })).status, 401)
+  await assert.rejects(
+    client.dynamicClientRegistration(issuer, { redirect_uris: [redirect_uri] }, undefined, { execute: [client.allowInsecureRequests] }),
+    'nobody is registered without a token',
+  )
+})
+
 await step('RP-initiated logout', async () => {
   const address = client.buildEndSessionUrl(config, {
     id_token_hint: second.id_token,
