@@ -354,7 +354,8 @@ func (o *Operators) UpdateClient(ctx context.Context, clientID string, patch Cli
 	})
 }
 
-// respecify makes a client what wanted makes of what it is. Whose sector it may come to name was asked before (AskSectors). A secret that it comes to need is returned.
+// respecify makes a client what wanted makes of what it is. Whose sector it may come to name was asked before (AskSectors). A secret that it
+// comes to need is returned.
 func (o *Operators) respecify(
 	ctx context.Context, clientID string, wanted func(*storage.Client) (ClientSpec, error),
 ) (*storage.Client, secret.Text, error) {

@@ -35,7 +35,8 @@ func understood(name string) bool {
 	switch {
 	case localized:
 		return slices.Contains(localizedMembers, member)
-	case slices.Contains(operatorMembers, name), slices.Contains(givenMembers, name), slices.Contains([]string{"client_id", "client_secret", memberStatement}, name):
+	case slices.Contains(operatorMembers, name), slices.Contains(givenMembers, name),
+		slices.Contains([]string{"client_id", "client_secret", memberStatement}, name):
 		return false
 	case slices.Contains(ownMembers, name):
 		return true
@@ -105,7 +106,7 @@ func (s ClientSpec) within(policy *settings.Registration, legacy bool, had []str
 			c.add("token_endpoint_auth_method", "registered clients authenticate by %s here, and not by %s", strings.Join(policy.AuthMethods, ", "), method)
 		}
 	}
-	s.scopesWithin(&c, slices.Concat(policy.AllowedScopes(), had))
+	s.Scope = s.scopesWithin(&c, slices.Concat(policy.AllowedScopes(), had))
 	for _, uri := range s.RedirectURIs {
 		checkRegistrantURI(&c, "redirect_uris", uri, policy, s.Metadata["application_type"] == "native")
 	}
@@ -120,8 +121,8 @@ func (s ClientSpec) within(policy *settings.Registration, legacy bool, had []str
 	return s, nil
 }
 
-// scopesWithin cuts the scopes down to what is allowed. Who asks for none in particular may have all (RFC 7591 §2, scope).
-func (s *ClientSpec) scopesWithin(c *complaints, allowed []string) {
+// scopesWithin are the scopes, cut down to what is allowed. Who asks for none in particular may have all (RFC 7591 §2, scope).
+func (s ClientSpec) scopesWithin(c *complaints, allowed []string) string {
 	refreshes, people := slices.Contains(s.GrantTypes, GrantRefresh), s.Complete().hasPeople()
 	allowed = slices.DeleteFunc(slices.Clone(allowed), func(scope string) bool { return permission.Reserved(scope) })
 	if refreshes && !slices.Contains(allowed, scopeOffline) {
@@ -135,7 +136,7 @@ func (s *ClientSpec) scopesWithin(c *complaints, allowed []string) {
 	} else if asked = kept(asked, allowed); len(asked) == 0 {
 		c.add("scope", "registered clients may have %s here", strings.Join(allowed, " "))
 	}
-	s.Scope = strings.Join(kept(asked, asked), " ")
+	return strings.Join(kept(asked, asked), " ")
 }
 
 // kept are those of the words that are among others, each once.

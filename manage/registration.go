@@ -383,10 +383,10 @@ func (r *Registrar) askSector(ctx context.Context, org *tenant.Org, client *stor
 	if err != nil {
 		return ctx, err
 	}
-	if !newSector(&before, after) || after.validate(r.o.reach) != nil { // which is said later
-		return r.o.AskSectors(ctx), nil
+	if newSector(&before, after) && after.validate(r.o.reach) == nil { // else it is said later what is wrong
+		return r.o.AskSectors(ctx, after), nil
 	}
-	return r.o.AskSectors(ctx, after), nil
+	return r.o.AskSectors(ctx), nil
 }
 
 // checkUpdate checks the members of a request for an update that say for which client it is (RFC 7592 §2.2), and returns the secret that

@@ -65,8 +65,8 @@ func (c *clientShown) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &metadata); err != nil {
 		return err
 	}
-	for _, name := range []string{"client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "disabled", "organization", "registered_at", "registered_by",
-		"last_used_at"} {
+	for _, name := range []string{"client_id", "client_id_issued_at", "client_secret", "client_secret_expires_at", "disabled", "organization",
+		"registered_at", "registered_by", "last_used_at"} {
 		delete(metadata, name)
 	}
 	body, err := json.Marshal(metadata)

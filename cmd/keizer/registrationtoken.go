@@ -72,7 +72,8 @@ func (p *program) registrationTokenCreate() *cobra.Command {
 	var wanted manage.NewRegistrationToken
 	cmd := &cobra.Command{
 		Use: "create", Short: "Make a token with which clients can be registered, which is shown this once", Args: takes(), Annotations: eitherWay,
-		Long: "Make a token with which clients can be registered (RFC 7591, initial access token), which is shown this once. The setting registration.mode must be token or open.",
+		Long: "Make a token with which clients can be registered (RFC 7591, initial access token), which is shown this once. " +
+			"The setting registration.mode must be token or open.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if p.there() {
 				return p.through(cmd, func(ctx context.Context, r *remote) error {

@@ -101,10 +101,16 @@ var meanings = []struct{ path, meaning string }{
 	{"registration.grant_types", "The grant types that they may use; none means `authorization_code,refresh_token`."},
 	{"registration.auth_methods", "The ways in which they may authenticate; none means any that there is."},
 	{"registration.redirect_hosts", "The hosts that their https redirect URIs may have, `*.example.com` being any below; none means any."},
-	{"registration.redirect_schemes", "The schemes of their redirect URIs: `https`, `http` (on the person's own machine only), or an application's own; none means any."},
+	{
+		"registration.redirect_schemes",
+		"The schemes of their redirect URIs: `https`, `http` (on the person's own machine only), or an application's own; none means any.",
+	},
 	{"registration.pkce_optional", "Whether those that authenticate are given codes without PKCE, too."},
 	{"registration.max_clients", "How many of them there may be."},
 	{"registration.idle", "After how long without use one is removed, at least 48h; 0s is never."},
 	{"registration.software_statement", "Whether a registration brings a software statement: `optional` or `required`."},
-	{"registration.statement_issuers", "Whose software statements are believed: objects with `issuer`, `jwks` or `jwks_uri`, and `algorithms`, none of which means any."},
+	{
+		"registration.statement_issuers",
+		"Whose software statements are believed: objects with `issuer`, `jwks` or `jwks_uri`, and `algorithms`, none of which means any.",
+	},
 }
