@@ -17,7 +17,7 @@ type Key struct {
 	KID         string         `json:"kid"`
 	Alg         string         `json:"alg"`
 	Use         string         `json:"use" enum:"sig,enc" doc:"sig: it signs. enc: it decrypts request objects."`
-	Status      string         `json:"status" enum:"pending,active,retired" doc:"pending: does not sign yet. retired: signs no more. All are published, save one that decrypts and is retired."`
+	Status      string         `json:"status" enum:"pending,active,retired" doc:"pending: not in use yet. retired: no more. All are published, save those that decrypted."`
 	ActivatesAt time.Time      `json:"activates_at"`
 	RetiresAt   *time.Time     `json:"retires_at,omitempty"`
 	ExpiresAt   *time.Time     `json:"expires_at,omitempty" doc:"Until when it is published, or decrypts."`
@@ -35,8 +35,8 @@ func keyOf(row *storage.SigningKey) (Key, error) {
 		status = "retired"
 	}
 	k := Key{
-		KID: row.KID, Alg: row.Alg, Use: keys.UseOf(row.Alg), Status: status, ActivatesAt: row.ActivatesAt.UTC(), RetiresAt: utc(row.RetiresAt), ExpiresAt: utc(row.ExpiresAt),
-		CreatedAt: row.CreatedAt.UTC(),
+		KID: row.KID, Alg: row.Alg, Use: keys.UseOf(row.Alg), Status: status, ActivatesAt: row.ActivatesAt.UTC(), RetiresAt: utc(row.RetiresAt),
+		ExpiresAt: utc(row.ExpiresAt), CreatedAt: row.CreatedAt.UTC(),
 	}
 	return k, json.Unmarshal(row.PublicJWK, &k.Public)
 }
@@ -95,7 +95,7 @@ func (a *API) mountKeys() {
 	type rotateIn struct {
 		InOrg
 		Body struct {
-			Alg string `json:"alg" enum:"RS256,PS256,ES256,EdDSA,RSA-OAEP-256,ECDH-ES" doc:"What the key signs or decrypts by. ECDH-ES is for all ways of agreeing on a key."`
+			Alg string `json:"alg" enum:"RS256,PS256,ES256,EdDSA,RSA-OAEP-256,ECDH-ES" doc:"What the key signs or decrypts by; ECDH-ES is for all of its kind."`
 			Now bool   `json:"now,omitempty" doc:"Whether the new key signs at once, though not everybody who verifies knows it yet."`
 		} `nameHint:"KeyRotation"`
 	}
