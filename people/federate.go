@@ -717,7 +717,7 @@ func (f *federation) metadata() map[string]any {
 func (f *federation) row(user *storage.User) *storage.UpstreamAccount {
 	return &storage.UpstreamAccount{
 		UserID: user.ID, ProviderID: f.provider.ID, Issuer: f.found.Issuer, Subject: f.found.Subject, Label: f.found.Label(),
-		AccessToken: f.tokens.Access.Reveal(), RefreshToken: f.tokens.Refresh.Reveal(), ExpiresAt: f.expires(),
+		AccessToken: f.tokens.Access.Reveal(), RefreshToken: f.tokens.Refresh.Reveal(), ExpiresAt: f.expires(), ClaimSources: f.found.Sources.Text(),
 	}
 }
 
@@ -755,7 +755,7 @@ func (f *federation) link(ctx context.Context, user *storage.User) error {
 // before goes on until then.
 func (f *federation) use(ctx context.Context, account *storage.UpstreamAccount) error {
 	account.Label, account.AccessToken, account.ExpiresAt = f.found.Label(), f.tokens.Access.Reveal(), f.expires()
-	account.RefreshToken = f.tokens.Refresh.Reveal()
+	account.RefreshToken, account.ClaimSources = f.tokens.Refresh.Reveal(), f.found.Sources.Text()
 	return f.people.db.UseUpstreamAccount(ctx, account)
 }
 

@@ -6,10 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/keizer-auth/keizer/internal/claimmap"
+	"github.com/keizer-auth/keizer/internal/claimsource"
+	"github.com/keizer-auth/keizer/internal/profile"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 	"github.com/keizer-auth/keizer/storage/fositestore"
 )
@@ -133,7 +138,65 @@ func (p *Provider) tell(ctx context.Context, user *storage.User, t telling) (map
 	maps.Copy(claims, namedClaims(spoken, t.names, held))
 	mapped(claims, mappings, spoken, held, t.room)
 	delete(claims, "sub")
-	return claims, nil
+	return claims, p.tellSources(ctx, user, t, claims)
+}
+
+// tellSources adds where claims are to be had that others vouch for, as providers have told of them (OpenID Connect Core 1.0 §5.6.2). They
+// are asked for as any others are, and what is known here counts. They are told at userinfo only, and where there is none to be asked: in
+// headers and addresses there is no room for them.
+func (p *Provider) tellSources(ctx context.Context, user *storage.User, t telling, claims map[string]any) error {
+	if t.place == claimmap.AccessToken || t.place == claimmap.IDToken && len(t.scopes) == 0 || len(t.scopes)+len(t.names) == 0 {
+		return nil
+	}
+	if some, err := p.sources.any(ctx); err != nil || !some {
+		return err
+	}
+	texts, err := p.db.ClaimSourcesOf(ctx, user.ID)
+	if err != nil || len(texts) == 0 {
+		return err
+	}
+	var sets []*claimsource.Set
+	for _, text := range texts {
+		if set := claimsource.Parse(text); set != nil {
+			sets = append(sets, set)
+		}
+	}
+	claimsource.Add(claims, sets, func(claim string) bool {
+		scope, ok := scopeOfClaim(claim)
+		return ok && profile.Standard(claim) && (slices.Contains(t.scopes, scope) || slices.Contains(t.names, claim))
+	})
+	return nil
+}
+
+// claimSources remembers for a moment whether there is anybody in an organization of whom others vouch for claims: mostly there is not, and
+// then nobody is looked up.
+type claimSources struct {
+	db    *storage.DB
+	cache *otter.Cache[uuid.UUID, bool]
+}
+
+// claimSourcesTime is how long it is remembered.
+const claimSourcesTime = time.Second
+
+func newClaimSources(db *storage.DB) *claimSources {
+	return &claimSources{db: db, cache: otter.Must(&otter.Options[uuid.UUID, bool]{
+		MaximumSize: 20_000, ExpiryCalculator: otter.ExpiryWriting[uuid.UUID, bool](claimSourcesTime),
+	})}
+}
+
+func (s *claimSources) any(ctx context.Context) (bool, error) {
+	org, err := tenant.From(ctx)
+	if err != nil {
+		return false, err
+	}
+	if some, ok := s.cache.GetIfPresent(org.ID); ok {
+		return some, nil
+	}
+	some, err := s.db.HasClaimSources(ctx)
+	if err == nil {
+		s.cache.Set(org.ID, some)
+	}
+	return some, err
 }
 
 // tellOf is tell for a token of a grant, whose person is looked up if there is anything to say.

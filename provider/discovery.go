@@ -91,6 +91,12 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified", "address",
 		"roles", "permissions",
 	}
+	types := []string{"normal"}
+	if some, err := p.sources.any(ctx); err != nil {
+		return metadata{}, err
+	} else if some { // OpenID Connect Core 1.0 §5.6
+		types = append(types, "aggregated", "distributed")
+	}
 	legacy := org.Decided().Tokens.LegacyResponseTypes
 	grants := []string{grantAuthorizationCode, grantRefreshToken, grantClientCredentials}
 	if legacy {
@@ -128,7 +134,7 @@ func (p *Provider) metadataOf(ctx context.Context, org *tenant.Org) (metadata, e
 		RegistrationEndpoint:  registrationEndpoint(base, org.Decided()),
 		Scopes:                []string{scopeOpenID, scopeProfile, scopeEmail, scopeAddress, scopePhone, scopeOfflineAccess, scopeRoles, scopePermissions},
 		Claims:                append(claims, profileMetadata[:]...),
-		ClaimTypes:            []string{"normal"},
+		ClaimTypes:            types,
 		ResponseTypes:         responsetype.Supported(legacy),
 		ResponseModes:         []string{modeQuery, modeFragment, modeFormPost},
 		GrantTypes:            grants,

@@ -65,6 +65,7 @@ type Provider struct {
 	idTokens   *idTokenHandler
 	protector  *protector
 	subjects   *subjects
+	sources    *claimSources
 	outside    *http.Client
 	// requestObjects are those that clients keep at addresses of theirs.
 	requestObjects *requestObjects
@@ -90,6 +91,7 @@ func New(d Deps) *Provider {
 		outside:        d.Outside.HTTP(maxLogoutAnswer),
 		requestObjects: newRequestObjects(d.Outside),
 		subjects:       subjects,
+		sources:        newClaimSources(d.DB),
 		protector:      &protector{keys: d.Keys, clients: d.ClientKeys},
 		registrar:      d.Operators.Registrar(d.ClientKeys),
 	}

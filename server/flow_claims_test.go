@@ -1,13 +1,16 @@
 package server_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/keizer-auth/keizer/internal/claimmap"
+	"github.com/keizer-auth/keizer/internal/upstreamtest"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server/servertest"
 )
@@ -202,5 +205,75 @@ func TestAnApplicationIsToldWhatIsMappedForItInTheLanguageItLikes(t *testing.T) 
 		if _, err := house.Operators.UpdateUser(org, alice.ID, manage.UserPatch{Metadata: &metadata}); len(manage.Complaints(err)) == 0 {
 			t.Errorf("%v: %v", metadata, err)
 		}
+	}
+}
+
+// OpenID Connect Core 1.0 §5.6: what others vouch for of a person, as a provider tells, is passed on to whoever may know it.
+func TestClaimsThatOthersVouchForArePassedOn(t *testing.T) {
+	t.Parallel()
+	house := servertest.Start(t, servertest.Options{})
+	org := house.In("default")
+	there := served(t, house, org, "oidc", `{"sign_up":"always"}`)
+	told := map[string]any{
+		"_claim_names": map[string]any{
+			"address": "a", "phone_number": "a", "birthdate": "b", "email": "a", "roles": "a", "sub": "a", "aud": "a", "nickname": "bad",
+		},
+		"_claim_sources": map[string]any{
+			"a": map[string]any{"JWT": "eyJhbGciOiJFUzI1NiJ9.eyJhZGRyZXNzIjp7fX0.c2ln"}, "bad": map[string]any{"endpoint": "https://127.0.0.1/claims"},
+			"b": map[string]any{"endpoint": "https://bank.example/claims", "access_token": "hunter2"},
+		},
+	}
+	there.Misbehave(upstreamtest.Faults{Claims: func(claims map[string]any) { maps.Copy(claims, told) }})
+	client := house.Client(org, manage.ClientSpec{SkipConsent: true, Scope: "openid profile email address phone", GrantTypes: []string{"authorization_code"}})
+	var visitor *servertest.Visitor
+	if types := house.Get(house.Issuer(house.Organization("acme")) + "/.well-known/openid-configuration").JSON()["claim_types_supported"]; fmt.Sprint(types) != "[normal]" {
+		t.Errorf("%v", types)
+	}
+	comes := func() {
+		t.Helper()
+		visitor = client.Visitor()
+		arrivedAt(t, visitor.Press(visitor.Go(client.AuthorizeURL()), "login-with-oidc"))
+	}
+	comes()
+	if !within(t.Context(), patience, func() bool {
+		types := house.Get(client.Issuer + "/.well-known/openid-configuration").JSON()["claim_types_supported"]
+		return fmt.Sprint(types) == "[normal aggregated distributed]"
+	}) {
+		t.Error("nobody learns which types of claims there are")
+	}
+	userinfo := func(params ...string) map[string]any {
+		t.Helper()
+		answer := client.Redeem(visitor.Code(client.AuthorizeURL(params...), ""))
+		if said := servertest.Claims(t, answer.Text("id_token")); said["_claim_names"] != nil {
+			t.Errorf("the ID token says %v", said)
+		}
+		return house.Get(client.Issuer+"/oauth2/userinfo", "Authorization", "Bearer "+answer.Text("access_token")).JSON()
+	}
+	const aggregated, distributed = `{"JWT":"eyJhbGciOiJFUzI1NiJ9.eyJhZGRyZXNzIjp7fX0.c2ln"}`, `{"access_token":"hunter2","endpoint":"https://bank.example/claims"}`
+	for _, c := range []struct{ scope, claims, names, sources string }{
+		{"openid", "", `null`, `null`},
+		{"openid address", "", `{"address":"src1"}`, `{"src1":` + aggregated + `}`},
+		{"openid profile phone email", "", `{"birthdate":"src1","phone_number":"src2"}`, `{"src1":` + distributed + `,"src2":` + aggregated + `}`},
+		{"openid", `{"userinfo":{"birthdate":null,"roles":null,"sub":null}}`, `{"birthdate":"src1"}`, `{"src1":` + distributed + `}`},
+	} {
+		info := userinfo("scope", c.scope, "claims", c.claims)
+		names, err := json.Marshal(info["_claim_names"])
+		must(t, err)
+		sources, err := json.Marshal(info["_claim_sources"])
+		must(t, err)
+		if string(names) != c.names || string(sources) != c.sources {
+			t.Errorf("%s %s: %s of %s", c.scope, c.claims, names, sources)
+		}
+	}
+	for _, kept := range column(t, house.SQL(), `SELECT claim_sources FROM oauth_accounts`) {
+		if kept == "" || strings.Contains(kept, "hunter2") || strings.Contains(kept, "eyJ") {
+			t.Errorf("it is kept as %q", kept)
+		}
+	}
+	// What the provider tells no more is not passed on any more.
+	told = nil
+	comes()
+	if info := userinfo("scope", "openid address"); info["_claim_names"] != nil {
+		t.Errorf("%v", info)
 	}
 }

@@ -135,7 +135,7 @@ func newFixture(t testing.TB, db *storage.DB, ctx context.Context, name string) 
 	f.provider = &storage.UpstreamProvider{Name: "upstream", ClientID: "us", ClientSecret: "upstream-secret"}
 	must(db.CreateUpstreamProvider(ctx, f.provider))
 	f.account = &storage.UpstreamAccount{
-		UserID: f.user.ID, ProviderID: f.provider.ID, Issuer: upstreamIssuer, Subject: "u-1", Label: "alice@upstream.example", AccessToken: "upstream-at", RefreshToken: "upstream-rt",
+		UserID: f.user.ID, ProviderID: f.provider.ID, Issuer: upstreamIssuer, Subject: "u-1", Label: "alice@upstream.example", AccessToken: "upstream-at", RefreshToken: "upstream-rt", ClaimSources: "{}",
 	}
 	must(db.CreateUpstreamAccount(ctx, f.account))
 	must(db.CreateUpstreamRequest(ctx, &storage.UpstreamRequest{

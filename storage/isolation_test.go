@@ -253,6 +253,14 @@ var trespasses = map[string]trespass{
 		salt, err := db.PairwiseSalt(ctx)
 		return count(slices.Equal(salt, theirs)), err
 	},
+	"ClaimSourcesOf": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		texts, err := db.ClaimSourcesOf(ctx, f.user.ID)
+		return len(texts), err
+	},
+	"HasClaimSources": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
+		has, err := db.HasClaimSources(ctx)
+		return count(has), err
+	},
 	"UserIDs": func(db *storage.DB, ctx context.Context, f *fixture) (int, error) {
 		ids, err := db.UserIDs(ctx, uuid.Nil, 100)
 		return count(slices.Contains(ids, f.user.ID)), err
@@ -862,7 +870,7 @@ func other[T any](found *T, id func(*T) uuid.UUID, theirs uuid.UUID) int {
 // unharmed are the methods for which there being nothing to do is not an error.
 var unharmed = []string{
 	"FindUsers", "FindClients", "FindSessions", "FindGrants", "FindInvitations", "ClaimRequest", "GiveUpRequest",
-	"NoteSessionClient", "ClientsOfSession", "PairwiseSalt", "UserIDs", "SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
+	"NoteSessionClient", "ClientsOfSession", "PairwiseSalt", "UserIDs", "ClaimSourcesOf", "HasClaimSources", "SearchUsers", "UsersNamed", "RoleNames", "ListSessions", "CountSessions", "EndEverySession",
 	"ListUsers", "EnsureRole", "RoleByName", "RolesOf", "EnsurePermission", "PermissionsOf", "EndSessionsOfUser", "ListClients", "SigningKeys",
 	"OriginRegistered", "RetireSigningKeys", "DeleteConsent", "RevokeGrant", "RevokeGrantsOfUser", "RevokeGrantsOfUserAndClient", "RevokeAccessToken",
 	"UseJTI", "ListAudit", "VerifyAudit", "EndSignInsOfUser", "SpendChallenge", "RecoveryCodeUnused", "PasskeysOf", "AuthenticatorsOf", "FactorCounts", "SessionsOfUser",

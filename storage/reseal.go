@@ -38,6 +38,7 @@ var sealedColumns = []sealedColumn{
 	{table: "oauth_providers", column: "client_secret", key: []string{"id"}, text: true},
 	{table: "oauth_accounts", column: "access_token", key: []string{"id"}, text: true},
 	{table: "oauth_accounts", column: "refresh_token", key: []string{"id"}, text: true, until: "renewing_until"},
+	{table: "oauth_accounts", column: "claim_sources", key: []string{"id"}, text: true},
 	{table: "upstream_requests", column: "data", key: []string{"digest", "browser_digest"}},
 	{table: "outbox", column: "payload", key: []string{"id"}},
 	{table: "idempotency_keys", column: "answer", key: []string{"digest"}},

@@ -92,7 +92,7 @@ func TestNothingIsLeftThatWasSealedUnderAnOlderMasterKey(t *testing.T) {
 
 		both, newRing := under(after, before)
 		sealed := wherever(t, raw, both.Dialect(), oldRing.Mark())
-		if len(sealed) != 15 {
+		if len(sealed) != 16 {
 			t.Errorf("the fixture has sealed values in %v only", sealed)
 		}
 		stopped, stop := context.WithCancel(t.Context())

@@ -176,6 +176,9 @@ type UpstreamAccount struct {
 	RefreshToken  string  `gorm:"-"`
 	SealedAccess  *string `gorm:"column:access_token"`
 	SealedRefresh *string `gorm:"column:refresh_token"`
+	// ClaimSources are the claims of which the provider says where they are to be had, as claimsource writes them. Empty is none.
+	ClaimSources string  `gorm:"-"`
+	SealedClaims *string `gorm:"column:claim_sources"`
 	// ExpiresAt is when the access token ends, if that is known.
 	ExpiresAt  *time.Time `gorm:"column:expires_at"`
 	CreatedAt  time.Time  `gorm:"column:created_at"`
@@ -196,7 +199,12 @@ func (a *UpstreamAccount) open(q *query) (err error) {
 		}
 	}
 	if a.SealedRefresh != nil {
-		a.RefreshToken, err = a.cell(q, "refresh_token").openText(*a.SealedRefresh)
+		if a.RefreshToken, err = a.cell(q, "refresh_token").openText(*a.SealedRefresh); err != nil {
+			return err
+		}
+	}
+	if a.SealedClaims != nil {
+		a.ClaimSources, err = a.cell(q, "claim_sources").openText(*a.SealedClaims)
 	}
 	return err
 }
@@ -204,11 +212,11 @@ func (a *UpstreamAccount) open(q *query) (err error) {
 // seal writes it. A token that is empty is none.
 func (a *UpstreamAccount) seal(q *query) error {
 	a.ProviderUserID = upstreamIdentity(a.Issuer, a.Subject)
-	a.SealedAccess, a.SealedRefresh = nil, nil
+	a.SealedAccess, a.SealedRefresh, a.SealedClaims = nil, nil, nil
 	for _, token := range []struct {
 		plain, column string
 		sealed        **string
-	}{{a.AccessToken, "access_token", &a.SealedAccess}, {a.RefreshToken, "refresh_token", &a.SealedRefresh}} {
+	}{{a.AccessToken, "access_token", &a.SealedAccess}, {a.RefreshToken, "refresh_token", &a.SealedRefresh}, {a.ClaimSources, "claim_sources", &a.SealedClaims}} {
 		if token.plain == "" {
 			continue
 		}
@@ -270,7 +278,7 @@ func (db *DB) upstreamAccount(ctx context.Context, condition string, values ...a
 	return &a, nil
 }
 
-// UseUpstreamAccount writes down that a person has signed in with an account: with which tokens, and what they are called there. Without
+// UseUpstreamAccount writes down that a person has signed in with an account: with which tokens, and what is told of them there. Without
 // a refresh token the one that is there goes on: it may be a newer one than whoever signs in has read.
 func (db *DB) UseUpstreamAccount(ctx context.Context, a *UpstreamAccount) error {
 	return db.scoped(ctx, writing, "use upstream account", func(q *query) error {
@@ -280,7 +288,7 @@ func (db *DB) UseUpstreamAccount(ctx context.Context, a *UpstreamAccount) error 
 		at := q.now
 		a.LastUsedAt = &at
 		return one(ErrNotFound)(q.exec(`UPDATE oauth_accounts SET access_token = $1, refresh_token = coalesce($2, refresh_token), expires_at = $3, label = $4,
-			last_used_at = $5 WHERE id = $6 AND org_id = $7`, a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, at, a.ID, q.org))
+			claim_sources = $5, last_used_at = $6 WHERE id = $7 AND org_id = $8`, a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, a.SealedClaims, at, a.ID, q.org))
 	})
 }
 
@@ -319,6 +327,39 @@ func (db *DB) RenewUpstreamTokens(ctx context.Context, a *UpstreamAccount, acces
 		}
 		return err
 	})
+}
+
+// ClaimSourcesOf returns the claims about a person of which providers say where they are to be had, of the account that is linked longest
+// first.
+func (db *DB) ClaimSourcesOf(ctx context.Context, userID uuid.UUID) ([]string, error) {
+	var texts []string
+	err := db.scoped(ctx, reading, "read claim sources", func(q *query) error {
+		texts = nil
+		var accounts []UpstreamAccount
+		err := q.of(&UpstreamAccount{}).Where("user_id = ? AND claim_sources IS NOT NULL", userID).Order("created_at, id").
+			Select("id", "claim_sources").Find(&accounts).Error
+		if err != nil {
+			return err
+		}
+		for i := range accounts {
+			text, err := accounts[i].cell(q, "claim_sources").openText(*accounts[i].SealedClaims)
+			if err != nil {
+				return err
+			}
+			texts = append(texts, text)
+		}
+		return nil
+	})
+	return texts, err
+}
+
+// HasClaimSources reports whether there is anybody in the organization of whom ClaimSourcesOf returns something.
+func (db *DB) HasClaimSources(ctx context.Context) (bool, error) {
+	var has bool
+	err := db.scoped(ctx, reading, "look for claim sources", func(q *query) error {
+		return q.row(`SELECT EXISTS (SELECT 1 FROM oauth_accounts WHERE org_id = $1 AND claim_sources IS NOT NULL)`, q.org).Scan(&has)
+	})
+	return has, err
 }
 
 // DeleteUpstreamAccount takes an account from a person. Somebody else's is ErrNotFound.

@@ -203,6 +203,15 @@ func Metadata(metadata map[string]any) (wrong []string) {
 	return wrong
 }
 
+// Standard reports whether a claim about people is one of those of OpenID Connect Core 1.0 §5.1, in whichever language.
+func Standard(claim string) bool {
+	claim, tag, tagged := strings.Cut(claim, "#")
+	if tagged && !(Localized(claim) && Locale(tag)) {
+		return false
+	}
+	return standard(claim) || slices.Contains([]string{"name", "preferred_username", "updated_at", "email", "email_verified", "address"}, claim)
+}
+
 // standard reports whether a claim is one that metadata may say, and that is of a type.
 func standard(claim string) bool {
 	return slices.Contains(textClaims, claim) || slices.Contains(linkClaims, claim) || slices.Contains(truthClaims, claim)

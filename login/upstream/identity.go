@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/claimsource"
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/profile"
 )
 
 // Identity is who somebody is at a provider, and what that tells of them.
@@ -23,6 +25,8 @@ type Identity struct {
 	Name     string            `json:"name,omitempty"`
 	Username string            `json:"username,omitempty"`
 	Claims   map[string]string `json:"claims,omitempty"`
+	// Sources are the claims that others vouch for, of which the provider says where they are to be had.
+	Sources *claimsource.Set `json:"sources,omitempty"`
 	// Roles are those that follow from what the provider tells.
 	Roles []string `json:"roles,omitempty"`
 	// AuthTime is when the person last proved who they are there; zero where that is not told.
@@ -145,6 +149,9 @@ func (p plan) describe(who *Identity, documents []map[string]any) {
 			if name != claimSubject && name != claimEmail {
 				who.say(name, textOf(find(told, path)))
 			}
+		}
+		if who.Sources == nil && p.OIDC {
+			who.Sources = claimsource.Read(told, profile.Standard)
 		}
 		if mapping := p.Settings.Roles; mapping.Claim != "" && len(who.Roles) == 0 {
 			who.Roles = mapping.Of(textsOf(find(told, mapping.Claim)))
