@@ -75,8 +75,13 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 		t.Errorf("%v", secretive)
 	}
 
-	keizer("", "org", "update", "default", "--set", "registration.mode=token", "-o", "json")
+	keizer("", "org", "update", "default", "--set", "registration.mode=token", "--set", "tokens.legacy_response_types=true", "-o", "json")
 	registration := keizer("", "client", "registration-token", "create", "--org", "default", "--name", "Journey", "--uses", "1", "-o", "json")
+	legacy := create("legacy", "--redirect-uri", redirectURI, "--auth-method", "client_secret_basic", "--grant-type", "authorization_code", "--grant-type", "implicit",
+		"--response-type", "code", "--response-type", "code id_token", "--response-type", "id_token", "--scope", "openid email")
+	registered := written(t, []byte(`{"userinfo_signed_response_alg": "ES256", "request_object_signing_alg": "ES256"}`))
+	asking := create("asking", "--redirect-uri", redirectURI, "--auth-method", "private_key_jwt", "--jwks", public,
+		"--grant-type", "authorization_code", "--grant-type", "refresh_token", "--scope", "openid email offline_access", "--metadata", registered)
 
 	told, err := json.Marshal(map[string]any{
 		"issuer": base, "username": username, "password": password, "email": email, "name": name,
@@ -89,6 +94,8 @@ func TestAnOpenIDClientFromNpmMakesTheWholeJourney(t *testing.T) {
 		"service":   map[string]any{"client_id": service["client_id"], "client_secret": service["client_secret"]},
 		"signed":    map[string]any{"client_id": signed["client_id"], "key": private},
 		"asserting": map[string]any{"client_id": asserting["client_id"], "client_secret": asserting["client_secret"]},
+		"legacy":    map[string]any{"client_id": legacy["client_id"], "client_secret": legacy["client_secret"], "redirect_uri": redirectURI},
+		"asking":    map[string]any{"client_id": asking["client_id"], "key": private, "redirect_uri": redirectURI},
 		"secretive": map[string]any{
 			"client_id": secretive["client_id"], "client_secret": secretive["client_secret"], "redirect_uri": redirectURI, "key": opening,
 		},

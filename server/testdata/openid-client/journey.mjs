@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict'
 import * as client from 'openid-client'
+import * as oauth from 'oauth4webapi'
 
 const told = JSON.parse(await readAll(process.stdin))
 const issuer = new URL(told.issuer)
@@ -125,11 +126,11 @@ async function signIn(browser, address, { consent = 'consent-allow' } = {}) {
 }
 
 // begin makes an authorization request and what its answer will be checked against.
-async function begin(config, parameters) {
+async function begin(config, parameters, build = client.buildAuthorizationUrl) {
   const pkceCodeVerifier = client.randomPKCECodeVerifier()
   const expectedState = client.randomState()
   const expectedNonce = client.randomNonce()
-  const address = client.buildAuthorizationUrl(config, {
+  const address = await build(config, {
     state: expectedState,
     nonce: expectedNonce,
     code_challenge: await client.calculatePKCECodeChallenge(pkceCodeVerifier),
@@ -374,6 +375,77 @@ await step('a client that registers itself, signs somebody in and looks after it
     client.dynamicClientRegistration(issuer, { redirect_uris: [redirect_uri] }, undefined, { execute: [client.allowInsecureRequests] }),
     'nobody is registered without a token',
   )
+})
+
+await step('a pushed request', async () => {
+  const { address, checks } = await begin(config, { redirect_uri: web.redirect_uri, scope: 'openid' }, client.buildAuthorizationUrlWithPAR)
+  assert.deepEqual([...address.searchParams.keys()].sort(), ['client_id', 'request_uri'])
+  const got = await client.authorizationCodeGrant(config, await signIn(browser, address), checks)
+  assert.equal(got.claims().sub, sub)
+})
+
+await step('hybrid: a code and an ID token', async () => {
+  const { legacy } = told
+  const config = await discover(legacy, client.ClientSecretBasic(legacy.client_secret))
+  client.useCodeIdTokenResponseType(config)
+  const { address, checks } = await begin(config, { redirect_uri: legacy.redirect_uri, scope: 'openid email' })
+  const back = await signIn(browser, address)
+  assert.ok(back.hash.includes('code=') && back.hash.includes('id_token='), String(back))
+  const got = await client.authorizationCodeGrant(config, back, checks)
+  assert.equal(got.claims().sub, sub)
+})
+
+await step('implicit: an ID token', async () => {
+  const { legacy } = told
+  const config = await discover(legacy, client.None())
+  client.useIdTokenResponseType(config)
+  const expectedNonce = client.randomNonce()
+  const address = client.buildAuthorizationUrl(config, { redirect_uri: legacy.redirect_uri, scope: 'openid email', nonce: expectedNonce })
+  const claims = await client.implicitAuthentication(config, await signIn(browser, address), expectedNonce)
+  assert.equal(claims.sub, sub)
+  assert.equal(claims.email, told.email)
+})
+
+await step('a signed request, by a client that proves itself by its key and has userinfo signed', async () => {
+  const { asking } = told
+  const key = await crypto.subtle.importKey('jwk', asking.key, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+  const pair = { key, kid: asking.key.kid }
+  const config = await discover({ client_id: asking.client_id }, client.PrivateKeyJwt(pair), { userinfo_signed_response_alg: 'ES256' })
+  const { address, checks } = await begin(config, { redirect_uri: asking.redirect_uri, scope: 'openid email' }, (config, parameters) =>
+    client.buildAuthorizationUrlWithJAR(config, parameters, pair))
+  assert.ok(address.searchParams.has('request') && !address.searchParams.has('scope'), String(address))
+  const got = await client.authorizationCodeGrant(config, await signIn(browser, address), checks)
+  assert.equal((await client.fetchUserInfo(config, got.access_token, sub)).email, told.email)
+})
+
+await step('oauth4webapi: a pushed and signed request, private_key_jwt, signatures checked, refresh', async () => {
+  const { asking } = told
+  const key = await crypto.subtle.importKey('jwk', asking.key, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign'])
+  const pair = { key, kid: asking.key.kid }
+  const plain = { [oauth.allowInsecureRequests]: true }
+  const as = await oauth.processDiscoveryResponse(issuer, await oauth.discoveryRequest(issuer, plain))
+  const party = { client_id: asking.client_id, userinfo_signed_response_alg: 'ES256' }
+  const proof = oauth.PrivateKeyJwt(pair)
+  const verifier = oauth.generateRandomCodeVerifier()
+  const [state, nonce] = [oauth.generateRandomState(), oauth.generateRandomNonce()]
+  const parameters = new URLSearchParams({
+    client_id: party.client_id, response_type: 'code', redirect_uri: asking.redirect_uri, scope: 'openid email offline_access', state, nonce,
+    code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256',
+  })
+  const request = await oauth.issueRequestObject(as, party, parameters, pair)
+  const pushed = await oauth.processPushedAuthorizationResponse(as, party,
+    await oauth.pushedAuthorizationRequest(as, party, proof, new URLSearchParams({ client_id: party.client_id, request }), plain))
+  const address = new URL(as.authorization_endpoint)
+  address.search = new URLSearchParams({ client_id: party.client_id, request_uri: pushed.request_uri }).toString()
+  const arrived = oauth.validateAuthResponse(as, party, await signIn(browser, address), state)
+  const answer = await oauth.authorizationCodeGrantRequest(as, party, proof, arrived, asking.redirect_uri, verifier, plain)
+  const got = await oauth.processAuthorizationCodeResponse(as, party, answer, { expectedNonce: nonce, requireIdToken: true })
+  assert.equal(oauth.getValidatedIdTokenClaims(got).sub, sub)
+  const info = await oauth.userInfoRequest(as, party, got.access_token, plain)
+  assert.equal((await oauth.processUserInfoResponse(as, party, sub, info)).email, told.email)
+  await oauth.validateApplicationLevelSignature(as, info, plain)
+  const renewed = await oauth.processRefreshTokenResponse(as, party, await oauth.refreshTokenGrantRequest(as, party, proof, got.refresh_token, plain))
+  assert.notEqual(renewed.refresh_token, got.refresh_token)
 })
 
 await step('RP-initiated logout', async () => {
