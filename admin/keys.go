@@ -17,7 +17,7 @@ type Key struct {
 	KID         string         `json:"kid"`
 	Alg         string         `json:"alg"`
 	Use         string         `json:"use" enum:"sig,enc" doc:"sig: it signs. enc: it decrypts request objects."`
-	Status      string         `json:"status" enum:"pending,active,retired" doc:"pending: not in use yet. retired: no more. All are published, save those that decrypted."`
+	Status      string         `json:"status" enum:"pending,active,retired" doc:"pending: not in use yet. retired: no more, and published if it signed."`
 	ActivatesAt time.Time      `json:"activates_at"`
 	RetiresAt   *time.Time     `json:"retires_at,omitempty"`
 	ExpiresAt   *time.Time     `json:"expires_at,omitempty" doc:"Until when it is published, or decrypts."`
