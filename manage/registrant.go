@@ -124,7 +124,7 @@ func (s ClientSpec) within(policy *settings.Registration, legacy bool, had []str
 // scopesWithin are the scopes, cut down to what is allowed. Who asks for none in particular may have all (RFC 7591 §2, scope).
 func (s ClientSpec) scopesWithin(c *complaints, allowed []string) string {
 	refreshes, people := slices.Contains(s.GrantTypes, GrantRefresh), s.Complete().hasPeople()
-	allowed = slices.DeleteFunc(slices.Clone(allowed), func(scope string) bool { return permission.Reserved(scope) })
+	allowed = slices.DeleteFunc(slices.Clone(allowed), permission.Reserved)
 	if refreshes && !slices.Contains(allowed, scopeOffline) {
 		c.add("grant_types", "refresh_token takes the scope %s, which registered clients do not have here", scopeOffline)
 	}

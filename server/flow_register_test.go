@@ -336,6 +336,7 @@ func TestWhatIsNotToBeRegisteredIsRefusedInTheWordsOfTheSpecification(t *testing
 	}
 	for name, c := range map[string]struct{ changes, want metadata }{
 		"one that says nothing": {metadata{}, metadata{"grant_types": []any{"authorization_code"}, "response_types": []any{"code"}, "token_endpoint_auth_method": "client_secret_basic"}},
+		"a secret that signs":   {metadata{"token_endpoint_auth_method": "client_secret_jwt"}, metadata{"client_secret_expires_at": 0}},
 		"implicit":              {metadata{"response_types": []string{"id_token token"}}, metadata{"grant_types": []any{"implicit"}}},
 		"hybrid":                {metadata{"response_types": []string{"token id_token code"}}, metadata{"grant_types": []any{"authorization_code", "implicit"}, "response_types": []any{"code id_token token"}}},
 		"a native application": {
