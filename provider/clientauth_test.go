@@ -88,7 +88,7 @@ func TestARequestAuthenticatesInOneWay(t *testing.T) {
 		{"header and form", basic("app:x"), form("client_id", "app", "client_secret", "x"), "", "invalid_request"},
 		{"header and assertion", basic("app:x"), form("client_assertion", "a", "client_assertion_type", assertionTypeJWT), "", "invalid_request"},
 		{"secret and assertion", "", form("client_id", "app", "client_secret", "x", "client_assertion", "a", "client_assertion_type", assertionTypeJWT), "", "invalid_request"},
-		{"assertion", "", form("client_id", "app", "client_assertion", "a", "client_assertion_type", assertionTypeJWT), methodPrivateKeyJWT, ""},
+		{"assertion", "", form("client_id", "app", "client_assertion", "a", "client_assertion_type", assertionTypeJWT), byAssertion, ""},
 		{"assertion of another type", "", form("client_id", "app", "client_assertion", "a", "client_assertion_type", "saml"), "", "invalid_client"},
 		{"malformed header with a good form", "Basic ???", form("client_id", "app", "client_secret", "x"), "", "invalid_client"},
 		{"bearer header", "Bearer x", form("client_id", "app"), "", "invalid_client"},

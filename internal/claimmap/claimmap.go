@@ -42,10 +42,10 @@ type Mapping struct {
 	// Claim is what it is called.
 	Claim string `json:"claim" doc:"What the claim is called: a word, or an https URI. Names that the server itself gives a meaning to are refused."`
 	// From is what it is made of, unless it is the same for everybody: Value, then.
-	From  string `json:"from,omitempty" doc:"What it is made of: username, email, email_verified, name, created_at, roles, permissions, or metadata. and a path with dots."`
+	From  string `json:"from,omitempty" doc:"username, email, email_verified, name, created_at, roles, permissions, or metadata. and a path with dots."`
 	Value any    `json:"value,omitempty" doc:"What it is for everybody, instead: a text, a number, true, false, or a list of these."`
 	// In are the places at which it is given; userinfo if none is named.
-	In []string `json:"in,omitempty" enum:"id_token,userinfo,access_token" doc:"Where it is given; userinfo if nothing is said. Access tokens are those that are JWTs."`
+	In []string `json:"in,omitempty" enum:"id_token,userinfo,access_token" doc:"Where it is given; userinfo if nothing is said. An access token has to be a JWT."`
 	// Scope is that by which it is given; without one it always is.
 	Scope string `json:"scope,omitempty" doc:"The scope by which it is given; without one it always is."`
 }
@@ -137,7 +137,8 @@ func checkName(name string) error {
 		return nil
 	}
 	u, err := url.Parse(name)
-	if err != nil || len(name) > maxName || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	odd := func(r rune) bool { return r <= ' ' || r > '~' }
+	if err != nil || len(name) > maxName || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.ContainsFunc(name, odd) {
 		return errors.New("a claim is called by a word of at most 64 letters, digits, hyphens and underscores, or by an https URI")
 	}
 	return nil

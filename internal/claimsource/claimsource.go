@@ -41,7 +41,7 @@ const (
 
 var (
 	jwt   = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2}(\.[A-Za-z0-9_-]*){0,2}$`)
-	token = regexp.MustCompile(`^[!-~]+$`)
+	token = regexp.MustCompile(`^[[:graph:]]+$`)
 )
 
 // Read takes from what a provider tells of a person what may be kept: claims, by known, of sources that are well-formed. All else is left out.
