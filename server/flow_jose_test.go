@@ -126,8 +126,8 @@ func (p protection) opens(t *testing.T, house *servertest.House, client *servert
 // OpenID Connect Core 1.0 §5.3.2, §10 and Dynamic Client Registration 1.0 §2; RFC 9701; Back-Channel Logout 1.0 §2.4.
 func TestEachClientIsAnsweredAsItIsRegistered(t *testing.T) {
 	t.Parallel()
-	house, org, plain := beginWith(t, "", trustedClient)
-	org = decided(t, house, "default", "tokens.legacy_response_types", "true")
+	house, _, plain := beginWith(t, "", trustedClient)
+	org := decided(t, house, "default", "tokens.legacy_response_types", "true")
 	r, visitor := newRecipient(t), plain.Visitor()
 	visitor.Code(plain.AuthorizeURL(), "alice")
 	t.Run("the first client of an algorithm has its key made", func(t *testing.T) { makesKeys(t, house, org) })
