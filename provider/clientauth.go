@@ -33,6 +33,9 @@ const (
 	// byAssertion is either of the two before the client is known: it is registered for one of them.
 	byAssertion = "client_assertion"
 
+	// tokenPath is where the token endpoint is, below an issuer.
+	tokenPath = "/oauth2/token"
+
 	assertionTypeJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
 
@@ -110,13 +113,24 @@ func (a *clientAuthenticator) prove(ctx context.Context, client *fositestore.Cli
 		if err != nil {
 			return err
 		}
-		err = a.assertions.Verify(ctx, client.Client, given.secret, org.Issuer)
+		err = a.assertions.Verify(ctx, client.Client, given.secret, assertionAudiences(org, client.Client)...)
 		if errors.Is(err, keys.ErrToken) {
 			return notProven(given.clientID, err.Error())
 		}
 		return err
 	}
 	return notProven(given.clientID, "its method is not known")
+}
+
+// assertionAudiences are whom the assertions of a client may be for, at whichever endpoint it authenticates: the issuer (RFC 9700 §2.5,
+// draft-ietf-oauth-rfc7523bis). Clients that are written by OpenID Connect Core 1.0 §9 name the token endpoint: one that has registered itself
+// was told by nobody to do otherwise, and for those that operators make it is the organization's decision.
+func assertionAudiences(org *tenant.Org, client *storage.Client) []string {
+	audiences := []string{org.Issuer}
+	if client.RegisteredAt != nil || org.Decided().Tokens.LegacyAssertionAudience {
+		audiences = append(audiences, org.Issuer+tokenPath)
+	}
+	return audiences
 }
 
 // notProven is invalid_client, with a reason for our own log: the one who asks is not told which it was. The client exists.

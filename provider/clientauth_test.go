@@ -4,15 +4,39 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/secret"
+	"github.com/keizer-auth/keizer/internal/settings"
+	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
 
 func basic(pair string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair))
+}
+
+func TestAnAssertionIsForTheIssuerSaveOfClientsThatWereToldOtherwise(t *testing.T) {
+	const issuer, endpoint = "https://id.example/o/acme", "https://id.example/o/acme/oauth2/token"
+	now := time.Now()
+	for _, test := range []struct {
+		name   string
+		client storage.Client
+		legacy bool
+		want   []string
+	}{
+		{"made by an operator", storage.Client{}, false, []string{issuer}},
+		{"registered by itself", storage.Client{RegisteredAt: &now}, false, []string{issuer, endpoint}},
+		{"where the organization lets it", storage.Client{}, true, []string{issuer, endpoint}},
+	} {
+		org := &tenant.Org{Issuer: issuer, Settings: settings.Default()}
+		org.Settings.Tokens.LegacyAssertionAudience = test.legacy
+		if got := assertionAudiences(org, &test.client); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
 }
 
 func TestTheBasicHeaderIsReadInOneWayOnly(t *testing.T) {

@@ -903,6 +903,7 @@ func TestWhateverIsWrongWithAnAssertionIsInvalidClient(t *testing.T) {
 			"of another issuer":          key.assert(t, client, map[string]any{"iss": "https://rp.example"}),
 			"about another client":       key.assert(t, client, map[string]any{"sub": twin.ID, "iss": client.ID}),
 			"for nobody":                 key.assert(t, client, map[string]any{"aud": nil}),
+			"for the token endpoint":     key.assert(t, client, map[string]any{"aud": client.Issuer + "/oauth2/token"}),
 			"for the token endpoint and": key.assert(t, client, map[string]any{"aud": []string{client.Issuer, client.Issuer + "/oauth2/token"}}),
 			"for another's":              key.assert(t, client, map[string]any{"aud": "https://evil.example/oauth2/token"}),
 			"for the PAR endpoint":       key.assert(t, client, map[string]any{"aud": client.Issuer + "/oauth2/par"}),
@@ -926,7 +927,6 @@ func TestWhateverIsWrongWithAnAssertionIsInvalidClient(t *testing.T) {
 
 		for name, instead := range map[string]map[string]any{
 			"as it should be":                 nil,
-			"for the token endpoint":          {"aud": client.Issuer + "/oauth2/token"},
 			"valid in eight seconds":          {"nbf": at(8), "iat": at(8)},
 			"of a clock that is a bit behind": {"exp": at(-5), "iat": at(-65)},
 		} {

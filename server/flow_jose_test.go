@@ -333,8 +333,12 @@ func assertsBySecret(t *testing.T, house *servertest.House, org context.Context,
 		t.Errorf("%d %s", answer.Status, answer.Body)
 	}
 	refuses(t, "a second time", send("/oauth2/token", client.Secret, once, "grant_type", "client_credentials"), 400, "invalid_client")
-	elsewhere := map[string]any{"aud": client.Issuer + "/oauth2/userinfo"}
-	refuses(t, "for another endpoint", send("/oauth2/token", client.Secret, elsewhere, "grant_type", "client_credentials"), 400, "invalid_client")
+	elsewhere := map[string]any{"aud": client.Issuer + "/oauth2/token"}
+	refuses(t, "for the token endpoint", send("/oauth2/token", client.Secret, elsewhere, "grant_type", "client_credentials"), 400, "invalid_client")
+	decided(t, house, "default", "tokens.legacy_assertion_audience", "true")
+	if answer := send("/oauth2/token", client.Secret, elsewhere, "grant_type", "client_credentials"); answer.Status != http.StatusOK {
+		t.Errorf("for the token endpoint, where that is let: %d %s", answer.Status, answer.Body)
+	}
 	refuses(t, "by another secret", obtain(strings.Repeat("x", 40)), 400, "invalid_client")
 	refuses(t, "the secret itself", client.Token("grant_type", "client_credentials"), 401, "invalid_client")
 

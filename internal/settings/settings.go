@@ -111,6 +111,8 @@ type Tokens struct {
 	// LegacyResponseTypes lets clients that are registered for it have tokens in the address of a browser (RFC 6749 §4.2, OpenID Connect
 	// Core 1.0 §3.2 and §3.3), which RFC 9700 §2.1.2 advises against.
 	LegacyResponseTypes bool `json:"legacy_response_types"`
+	// LegacyAssertionAudience lets the assertions of clients be for the token endpoint (OpenID Connect Core 1.0 §9), and not for the issuer alone.
+	LegacyAssertionAudience bool `json:"legacy_assertion_audience"`
 }
 
 // Requests say which request objects of clients are taken (RFC 9101, OpenID Connect Core 1.0 §6).

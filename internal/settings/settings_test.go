@@ -40,7 +40,7 @@ func TestSettingsComeBackAsTheyWereWritten(t *testing.T) {
 		Sessions:     Sessions{Duration(time.Minute), Duration(time.Hour), true},
 		Tokens: Tokens{
 			Duration(time.Second), Duration(2 * time.Minute), Duration(3 * time.Minute), Duration(4 * time.Minute), Duration(time.Hour), Duration(2 * time.Hour), new(Duration),
-			true,
+			true, true,
 		},
 		Mail: Mail{"Bücher", "no-reply@b.example", "help@b.example"},
 		Registration: Registration{

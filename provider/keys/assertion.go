@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,13 +38,13 @@ func NewAssertionVerifier(db *storage.DB, clients *ClientKeys) *AssertionVerifie
 	return &AssertionVerifier{db: db, clients: clients}
 }
 
-// Verify checks that assertion was made by client, lately, for issuer or its token endpoint alone and for the first time. What is wrong with an
+// Verify checks that assertion was made by client, lately, for one of audiences alone and for the first time. What is wrong with an
 // assertion is an ErrToken, which is answered invalid_client; any other error is a fault of ours, storage.ErrUnavailable
 // among them. outbound.Cause tells the log why keys could not be fetched.
 //
 // An assertion is spent when everything else about it is right, and only then: one that was refused may be mended and sent
 // again, and nobody can spend another's.
-func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, assertion, issuer string) error {
+func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, assertion string, audiences ...string) error {
 	// What the client is registered for settles what its key is: a public one is never taken for a secret (RFC 8725 §2.1).
 	algs, prove := ClientAlgorithms(), v.clients.verify
 	if client.AuthMethod == secretJWT {
@@ -60,7 +61,7 @@ func (v *AssertionVerifier) Verify(ctx context.Context, client *storage.Client, 
 	if t.typ != "" && !strings.EqualFold(t.typ, "JWT") && !strings.EqualFold(t.typ, "client-authentication+jwt") {
 		return refuse("it is of another type")
 	}
-	ends, err := checkAssertion(t.claims, client.ClientID, issuer, time.Now())
+	ends, err := checkAssertion(t.claims, client.ClientID, audiences, time.Now())
 	if err != nil {
 		return err
 	}
@@ -101,11 +102,8 @@ func AssertionSubject(assertion string) string {
 	return t.claims.Text("sub")
 }
 
-// tokenPath is where the token endpoint is, below an issuer.
-const tokenPath = "/oauth2/token"
-
 // checkAssertion judges the claims, and returns when the assertion ends.
-func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends time.Time, err error) {
+func checkAssertion(claims Claims, clientID string, audiences []string, now time.Time) (ends time.Time, err error) {
 	if err := claims.CheckTimes(now); err != nil {
 		return time.Time{}, err
 	}
@@ -125,11 +123,10 @@ func checkAssertion(claims Claims, clientID, issuer string, now time.Time) (ends
 		return time.Time{}, refuse("it was issued too long ago")
 	case clientID == "" || claims.Text("iss") != clientID || claims.Text("sub") != clientID:
 		return time.Time{}, refuse("its iss and sub are not the client's identifier")
-	// One text: an assertion that is good at two servers lets one act as the client at the other, and so does one whose audience two
-	// servers read in two ways (draft-ietf-oauth-rfc7523bis). Clients that know the issuer name it; older ones name the token endpoint
-	// (OpenID Connect Core 1.0 §9, RFC 7523 §3), at whichever endpoint they authenticate.
-	case issuer == "" || claims.Text("aud") != issuer && claims.Text("aud") != issuer+tokenPath:
-		return time.Time{}, refuse("its aud is neither the issuer nor the token endpoint, as one text")
+	// One text, and exactly ours: an assertion that is good at two servers lets one act as the client at the other, and so does one
+	// whose audience two servers read in two ways (draft-ietf-oauth-rfc7523bis).
+	case claims.Text("aud") == "" || !slices.Contains(audiences, claims.Text("aud")):
+		return time.Time{}, refuse("its aud is not the issuer, as one text")
 	case jti == "" || len(jti) > maxJTI:
 		return time.Time{}, refuse("it has no jti, or one that is too long")
 	}

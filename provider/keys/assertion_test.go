@@ -163,6 +163,7 @@ func TestAnAssertionThatIsNotRightIsRefusedAndCanBeMended(t *testing.T) {
 		now := time.Now().Unix()
 
 		claims := map[string]map[string]any{
+			"aud is the token endpoint":       {"aud": issuer + "/oauth2/token"},
 			"aud is another's token endpoint": {"aud": "https://evil.example/oauth2/token"},
 			"aud is an array of both":         {"aud": []string{issuer, issuer + "/oauth2/token"}},
 			"aud is the PAR endpoint":         {"aud": issuer + "/oauth2/par"},
