@@ -288,7 +288,8 @@ func (db *DB) UseUpstreamAccount(ctx context.Context, a *UpstreamAccount) error 
 		at := q.now
 		a.LastUsedAt = &at
 		return one(ErrNotFound)(q.exec(`UPDATE oauth_accounts SET access_token = $1, refresh_token = coalesce($2, refresh_token), expires_at = $3, label = $4,
-			claim_sources = $5, last_used_at = $6 WHERE id = $7 AND org_id = $8`, a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, a.SealedClaims, at, a.ID, q.org))
+			claim_sources = $5, last_used_at = $6 WHERE id = $7 AND org_id = $8`,
+			a.SealedAccess, a.SealedRefresh, a.ExpiresAt, a.Label, a.SealedClaims, at, a.ID, q.org))
 	})
 }
 
