@@ -70,7 +70,7 @@ func newRequestObjects(client *outbound.Client) *requestObjects {
 }
 
 // get returns what stands at one of the addresses that a client is registered with. Its fragment is no part of the address: it says which
-// of the contents is meant, and if it is a digest, what comes must have it.
+// of the contents is meant: one that is known by another digest is asked for again.
 func (r *requestObjects) get(ctx context.Context, client *fositestore.Client, uri string) (string, error) {
 	address, fragment, _ := strings.Cut(uri, "#")
 	registered := slices.ContainsFunc(client.RequestURIs(), func(one string) bool {
@@ -118,7 +118,7 @@ func (r *requestObjects) look(ctx context.Context, name objectName, digest strin
 		return "", object.fetching, nil
 	case meant && (now.Before(object.fresh) || digest != "" && now.Sub(object.tried) < objectFor):
 		return object.text, nil, nil
-	case lately && meant && object.err == nil:
+	case lately && object.err == nil: // what stands there now, whatever a fragment says: some are no digest, and what is signed needs none
 		return object.text, nil, nil
 	case lately:
 		return "", nil, errRequestURI.WithWrap(object.err)
