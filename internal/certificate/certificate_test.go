@@ -149,7 +149,7 @@ func shake(t *testing.T, keeper *certificate.Keeper, client *tls.Config) (tls.Co
 		_, _ = conn.Read(make([]byte, 1)) // TLS 1.3 has something to say after it
 		_ = far.Close()
 	}()
-	client.InsecureSkipVerify = true //nolint:gosec // whose it is shows in the state
+	client.InsecureSkipVerify = true // whose it is shows in the state
 	client.ServerName = "other.example.com"
 	conn := tls.Client(near, client)
 	err := conn.Handshake()
