@@ -56,7 +56,8 @@ func clientSchema(r huma.Registry) *huma.Schema {
 		loose.Properties[name] = member
 	}
 	loose.Required, loose.AdditionalProperties = nil, true
-	loose.Description = "Client metadata (RFC 7591 §2), and of Keizer's own response_modes, access_token_format, skip_consent, pkce_optional, claim_mappings and audience."
+	loose.Description = "Client metadata (RFC 7591 §2), and of Keizer's own response_modes, access_token_format, skip_consent, pkce_optional, " +
+		"claim_mappings and audience."
 	loose.PrecomputeMessages()
 	return &loose
 }

@@ -276,8 +276,9 @@ var keys = []Key{
 	},
 	{
 		Name: "password.memory", Default: strconv.Itoa(password.DefaultMemory),
-		Meaning: "KiB that the hash of a password takes (argon2id, twice over). More is harder to guess; hashes made otherwise are made anew when their person signs in.",
-		field:   func(c *Config) any { return &c.Password.Memory },
+		Meaning: "KiB that the hash of a password takes (argon2id, two passes). More is harder to guess; a hash that was made otherwise is made anew when " +
+			"its person signs in.",
+		field: func(c *Config) any { return &c.Password.Memory },
 	},
 	{
 		Name: "password.slots", Default: "0", Derived: "the cores, at most 4",

@@ -34,7 +34,7 @@ const (
 	byAssertion = "client_assertion"
 
 	// tokenPath is where the token endpoint is, below an issuer.
-	tokenPath = "/oauth2/token"
+	tokenPath = "/oauth2/token" //nolint:gosec // no credential
 
 	assertionTypeJWT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )

@@ -9,7 +9,8 @@ const (
 )
 
 var sampleApp = AppCard{
-	Name: "Sample", PolicyURI: "https://app.example/privacy", TosURI: "https://app.example/terms", ClientURI: "https://app.example/", LogoURI: "https://app.example/logo.png",
+	Name: "Sample", PolicyURI: "https://app.example/privacy", TosURI: "https://app.example/terms",
+	ClientURI: "https://app.example/", LogoURI: "https://app.example/logo.png",
 }
 
 // kinds are the pages, by the names of their templates: those of this file and those of each area, which stand with their data.

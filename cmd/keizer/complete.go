@@ -69,7 +69,8 @@ func (p *program) flagWords() map[string]cobra.CompletionFunc {
 		"config": files, "token-file": files, "ca-file": files, "client-secret-file": files, "jwks": files, "metadata": files, "settings": files, "logo": files,
 		"file": files, "filename": files, "out": files, "data-dir": folders,
 
-		"org": p.named(organizations), "client": p.named(clients), "role": p.named(roles), "permission": p.named(permissions), "allow": p.named(permissions), "withdraw": p.named(permissions),
+		"org": p.named(organizations), "client": p.named(clients), "role": p.named(roles), "permission": p.named(permissions),
+		"allow": p.named(permissions), "withdraw": p.named(permissions),
 	}
 }
 

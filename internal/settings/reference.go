@@ -88,7 +88,7 @@ var meanings = []struct{ path, meaning string }{
 	{"tokens.refresh_idle", "A refresh token that was not used for this long dies; at most `tokens.longest_refresh` of the server."},
 	{"tokens.refresh_absolute", "A refresh token and its successors die after this long, not less than `tokens.refresh_idle`; likewise."},
 	{"tokens.refresh_replay_window", "How long a spent refresh token is answered with the same successor, at most 1m; 0s turns that off."},
-	{"tokens.legacy_assertion_audience", "Whether the assertions that clients authenticate with may name the token endpoint as their `aud`, instead of the issuer."},
+	{"tokens.legacy_assertion_audience", "Whether the assertions that clients authenticate with may have the token endpoint as `aud`, instead of the issuer."},
 	{"tokens.legacy_response_types", "Whether clients that are registered for `implicit` are given tokens in the address of the browser (implicit and hybrid)."},
 	{"request_objects.by_value", "Whether clients may put a request into a JWT that they have signed (`request`), pushed requests too."},
 	{"request_objects.by_reference", "Whether the server fetches such a JWT where the client is registered to keep it (`request_uri`)."},

@@ -97,7 +97,7 @@ const (
 )
 
 var (
-	word128 = regexp.MustCompile(`^[!#-\[\]-~]{1,128}$`) // RFC 6749 §3.3
+	word128 = regexp.MustCompile(`^[!\x23-\x5B\x5D-\x7E]{1,128}$`) // RFC 6749 §3.3
 	scheme  = regexp.MustCompile(`^[a-z][a-z0-9+.-]{0,99}$`)
 )
 
