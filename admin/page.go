@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -39,7 +40,7 @@ func (p Paging) read(ctx context.Context, a *API, bound []any, into any) (bool, 
 	if p.Cursor == "" {
 		return false, nil
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
+	sealed, err := base64url.Decode(p.Cursor)
 	if err != nil {
 		return false, storage.ErrListing
 	}

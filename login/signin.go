@@ -13,6 +13,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/proof"
 	"github.com/keizer-auth/keizer/internal/settings"
@@ -187,7 +188,7 @@ func (l *Login) whoPost(c *gin.Context, v *visit, name string) error {
 
 // named is who somebody has said they are on the page before; nothing where nobody has.
 func (l *Login) named(v *visit, text string) string {
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
+	sealed, err := base64url.Decode(text)
 	if text == "" || err != nil {
 		return ""
 	}

@@ -31,6 +31,9 @@ type Operators struct {
 	// development says that there is nothing but http://localhost.
 	development bool
 
+	// testMode says that everything comes from one suite of tests.
+	testMode bool
+
 	// reach says which addresses may be asked, of providers and of clients, and upstream is what asks providers.
 	reach    outbound.Options
 	upstream *upstream.Upstream
@@ -55,6 +58,13 @@ func (o *Operators) InDevelopment() *Operators {
 	local.development = true
 	local.reach.AllowLoopback = true
 	return &local
+}
+
+// InTestMode returns operators to whom all who register clients from one network may be one suite of tests.
+func (o *Operators) InTestMode() *Operators {
+	tested := *o
+	tested.testMode = true
+	return &tested
 }
 
 // Actor is who does something, for the audit.

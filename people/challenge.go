@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
@@ -59,7 +60,7 @@ func (p *People) openChallenge(ctx context.Context, text string, to any, bound .
 	if len(text) > maxChallenge {
 		return nil, errStale
 	}
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	sealed, err := base64url.Decode(text)
 	if err != nil {
 		return nil, errStale
 	}

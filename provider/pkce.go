@@ -9,6 +9,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/responsetype"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/storage/fositestore"
@@ -51,7 +52,7 @@ func checkChallenge(form url.Values, needed bool) error {
 	case method != "S256":
 		return fosite.ErrInvalidRequest.WithHint("The code_challenge_method must be S256.")
 	}
-	if sum, err := base64.RawURLEncoding.Strict().DecodeString(challenge); err != nil || len(sum) != sha256.Size {
+	if sum, err := base64url.Decode(challenge); err != nil || len(sum) != sha256.Size {
 		return fosite.ErrInvalidRequest.WithHint("The code_challenge must be the base64url encoding of a SHA-256, without padding.")
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/throttle"
@@ -153,5 +154,5 @@ func writeBody(c *gin.Context, status int, contentType []string, body []byte) {
 func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }
 
 func decodeSealed(encoded string) ([]byte, error) {
-	return base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return base64url.Decode(encoded)
 }

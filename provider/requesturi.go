@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/ory/fosite"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/outbound"
 	"github.com/keizer-auth/keizer/storage/fositestore"
 )
@@ -81,7 +82,7 @@ func (r *requestObjects) get(ctx context.Context, client *fositestore.Client, ur
 		return "", fosite.ErrInvalidRequestURI.WithHint("The request_uri is not registered for this client.")
 	}
 	digest := ""
-	if sum, err := base64.RawURLEncoding.Strict().DecodeString(fragment); err == nil && len(sum) == sha256.Size {
+	if sum, err := base64url.Decode(fragment); err == nil && len(sum) == sha256.Size {
 		digest = fragment
 	}
 	name := objectName{client.ID, address}

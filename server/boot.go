@@ -85,6 +85,9 @@ func (h *House) furnish(ctx context.Context) (err error) {
 	h.Operators = h.Operators.Federating(h.Outbound, there)
 	h.People = people.New(people.Deps{DB: h.DB, Hasher: h.Hasher, Keyring: h.Keyring, Composer: h.Composer, Upstream: there, Log: h.Log})
 	h.tenants = newTenants(h.DB, addresses)
+	if h.Cfg.TestMode {
+		h.Operators = h.Operators.InTestMode()
+	}
 	if h.Cfg.Development() {
 		h.Operators = h.Operators.InDevelopment()
 		if err := h.Operators.EnsureDevelopment(ctx, ""); err != nil {

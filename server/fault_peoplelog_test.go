@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,7 +94,7 @@ func (w *wanderer) scribble(page *formbrowser.Page) {
 	w.t.Helper()
 	for _, form := range formOf.FindAllStringSubmatch(page.Body, -1) {
 		action := attribute(form[1], "action")
-		if strings.Contains(action, "sign-out") || strings.Contains(action, "/sessions") || strings.Contains(action, "language") {
+		if slices.ContainsFunc([]string{"sign-out", "/sessions", "language", "/login/select"}, func(part string) bool { return strings.Contains(action, part) }) {
 			continue
 		}
 		address, err := page.URL.Parse(action)

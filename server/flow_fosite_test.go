@@ -516,7 +516,7 @@ func TestGrantsAndResponseTypesThatAreNotOfferedCannotBeReached(t *testing.T) {
 				}
 			}
 		}
-		for _, nowhere := range []string{"/oauth2/device_authorization", "/oauth2/device", "/device", "/oauth2/bc-authorize", "/oauth2/register"} {
+		for _, nowhere := range []string{"/oauth2/device_authorization", "/oauth2/device", "/device", "/oauth2/bc-authorize"} {
 			if answer := house.Post(house.Base+nowhere, url.Values{"client_id": {client.ID}, "scope": {"openid"}}); answer.Status != 404 {
 				t.Errorf("%s: %d", nowhere, answer.Status)
 			}

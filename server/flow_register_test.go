@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/keizer-auth/keizer/config"
 	"github.com/keizer-auth/keizer/internal/secret"
 	"github.com/keizer-auth/keizer/manage"
 	"github.com/keizer-auth/keizer/server"
@@ -447,6 +448,15 @@ func TestAnOrganizationSaysWhatClientsMayBeThatAnybodyRegisters(t *testing.T) {
 	}), http.StatusForbidden, "access_denied") // for there are enough; but it was heard
 	if events, err := house.DB.ListAudit(org, storage.AuditFilter{Action: "limit.reached"}); err != nil || len(events) != 1 || events[0].Details["limit"] != "register_network" {
 		t.Errorf("%v: %+v", err, events)
+	}
+
+	tested := servertest.Start(t, servertest.Options{Configure: func(cfg *config.Config) { cfg.TestMode = true }})
+	decide(t, []*servertest.House{tested}, "default", "registration.mode", "open")
+	for range 12 {
+		one := registration(t, tested, "POST", tested.Base+"/oauth2/register", "", metadata{"redirect_uris": []string{"https://a.rp.example/cb"}})
+		if one.Status != http.StatusCreated {
+			t.Fatalf("in test mode %d %s", one.Status, one.Body)
+		}
 	}
 
 	// Who is registered goes on to look after it when nobody else is.

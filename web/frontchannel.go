@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/tenant"
 	"github.com/keizer-auth/keizer/storage"
 )
@@ -78,7 +79,7 @@ func (s *Sessions) LoggedOutAddress(org *tenant.Org, frames []string, then strin
 
 // LoggedOut is what the page shows on which a sign-out ends. An address that is not ours, or is old, leads to the bare page.
 func (s *Sessions) LoggedOut(org *tenant.Org, query url.Values) LoggedOutPage {
-	sealed, err := base64.RawURLEncoding.Strict().DecodeString(query.Get(paramFrontChannel))
+	sealed, err := base64url.Decode(query.Get(paramFrontChannel))
 	if err != nil || len(sealed) == 0 {
 		return LoggedOutPage{}
 	}

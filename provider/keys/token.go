@@ -5,7 +5,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/keizer-auth/keizer/internal/base64url"
 	"github.com/keizer-auth/keizer/internal/strictjson"
 )
 
@@ -128,7 +128,7 @@ func parseCompact(text string, algs []string) (*compactToken, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.signature, err = base64.RawURLEncoding.Strict().DecodeString(signature); err != nil || len(t.signature) == 0 {
+	if t.signature, err = base64url.Decode(signature); err != nil || len(t.signature) == 0 {
 		return nil, refuse("its signature is not base64url")
 	}
 	return t, nil
@@ -179,7 +179,7 @@ func readCompact(text string, algs []string) (t *compactToken, signature string,
 
 func decodeObject(part string) (map[string]json.RawMessage, error) {
 	// Strict: the unused bits of the last character are zero, so that a token has one form.
-	data, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	data, err := base64url.Decode(part)
 	if err != nil {
 		return nil, errors.New("not base64url")
 	}
