@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keizer-auth/keizer/internal/namedfile"
 	"github.com/keizer-auth/keizer/internal/secret"
 )
 
@@ -175,7 +176,7 @@ func (c *Config) OutboundAuthorities() (*x509.CertPool, error) {
 	if c.Outbound.CAFile == "" {
 		return nil, nil
 	}
-	content, err := slurp(c.Outbound.CAFile)
+	content, err := namedfile.Read(c.Outbound.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +184,7 @@ func (c *Config) OutboundAuthorities() (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the authorities that the machine trusts: %w", err)
 	}
-	if !pool.AppendCertsFromPEM([]byte(content)) {
+	if !pool.AppendCertsFromPEM(content) {
 		return nil, fmt.Errorf("file %s holds no certificate in PEM", c.Outbound.CAFile)
 	}
 	return pool, nil

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -16,6 +15,7 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 
+	"github.com/keizer-auth/keizer/internal/namedfile"
 	"github.com/keizer-auth/keizer/internal/nearest"
 )
 
@@ -24,7 +24,6 @@ const (
 	testPrefix  = "KEIZER_TEST_" // what tests want to know of their machine
 	fileEnv     = "KEIZER_CONFIG"
 	defaultFile = "keizer.yaml"
-	maxFile     = 1 << 20
 )
 
 // Sources are the places that values come from, the strongest first.
@@ -106,44 +105,15 @@ func (g given) read() (string, error) {
 	if g.File == "" {
 		return g.Text, nil
 	}
-	content, err := slurp(g.File)
+	content, err := namedfile.Read(g.File)
 	if err != nil {
 		return "", err
 	}
-	if strings.TrimSpace(content) == "" {
+	text := strings.TrimSpace(string(content))
+	if text == "" {
 		return "", fmt.Errorf("file %s is empty", g.File)
 	}
-	return strings.TrimSpace(content), nil
-}
-
-// slurp reads a file that a person named, and says in one clause why it cannot.
-func slurp(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", fileTrouble(name, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", fileTrouble(name, err)
-	}
-	if len(content) > maxFile {
-		return "", fmt.Errorf("file %s is larger than 1 MiB", name)
-	}
-	return string(content), nil
-}
-
-func fileTrouble(name string, err error) error {
-	var reason *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("file %s does not exist", name)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("file %s may not be read", name)
-	case errors.As(err, &reason):
-		return fmt.Errorf("file %s cannot be read: %w", name, reason.Err)
-	}
-	return fmt.Errorf("file %s cannot be read: %w", name, err)
+	return text, nil
 }
 
 func arguments(args map[string]string) (map[string]any, error) {
@@ -266,11 +236,11 @@ func readFile(s Sources) (layer map[string]any, name string, err error) {
 			return layer, "", nil
 		}
 	}
-	content, err := slurp(name)
+	content, err := namedfile.Read(name)
 	if err != nil {
 		return layer, "", fmt.Errorf("configuration: %w", err)
 	}
-	layer, err = parseFile(name, content)
+	layer, err = parseFile(name, string(content))
 	return layer, name, err
 }
 

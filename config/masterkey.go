@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/keizer-auth/keizer/internal/namedfile"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
 )
@@ -47,7 +48,7 @@ func (c *Config) developmentKey() (secret.Text, error) {
 		return secret.Text(content), nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("master key: %w", fileTrouble(name, err))
+		return "", fmt.Errorf("master key: %w", namedfile.Trouble(name, err))
 	}
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return "", fmt.Errorf("make data directory: %w", err)
@@ -57,7 +58,7 @@ func (c *Config) developmentKey() (secret.Text, error) {
 	}
 	content, err = os.ReadFile(name)
 	if err != nil {
-		return "", fmt.Errorf("master key: %w", fileTrouble(name, err))
+		return "", fmt.Errorf("master key: %w", namedfile.Trouble(name, err))
 	}
 	return secret.Text(content), nil
 }

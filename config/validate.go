@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keizer-auth/keizer/internal/identity"
+	"github.com/keizer-auth/keizer/internal/namedfile"
 	"github.com/keizer-auth/keizer/internal/password"
 	"github.com/keizer-auth/keizer/internal/seal"
 	"github.com/keizer-auth/keizer/internal/secret"
@@ -224,11 +225,11 @@ func (v *validation) mail() {
 	v.check("mail.tls", m.TLS != "none" || v.config.Development() || m.Host == "localhost" || address.IsLoopback(),
 		"must be starttls or tls: none is for a server on this machine, because mail carries links that open accounts")
 	if m.CAFile != "" {
-		content, err := slurp(m.CAFile)
+		content, err := namedfile.Read(m.CAFile)
 		if err != nil {
 			v.check("mail.ca_file", false, "%w", err)
 		} else {
-			v.check("mail.ca_file", x509.NewCertPool().AppendCertsFromPEM([]byte(content)), "file %s holds no certificate in PEM", m.CAFile)
+			v.check("mail.ca_file", x509.NewCertPool().AppendCertsFromPEM(content), "file %s holds no certificate in PEM", m.CAFile)
 		}
 	}
 }

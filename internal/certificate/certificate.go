@@ -5,17 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
-)
 
-// maxFile bounds what is read of a file, in bytes.
-const maxFile = 1 << 20
+	"github.com/keizer-auth/keizer/internal/namedfile"
+)
 
 // minRSA is the shortest RSA key that is served with, in bits (RFC 9325 §4.5).
 const minRSA = 2048
@@ -23,11 +18,11 @@ const minRSA = 2048
 // Load reads a certificate with those between it and its authority, and the private key to it. Its error says in one sentence which
 // file is wrong, and how.
 func Load(certFile, keyFile string) (*tls.Certificate, error) {
-	chain, err := read(certFile)
+	chain, err := namedfile.Read(certFile)
 	if err != nil {
 		return nil, err
 	}
-	key, err := read(keyFile)
+	key, err := namedfile.Read(keyFile)
 	if err != nil {
 		return nil, err
 	}
@@ -76,33 +71,4 @@ func holds(content []byte, is func(kind string) bool) bool {
 			return true
 		}
 	}
-}
-
-func read(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, trouble(name, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, trouble(name, err)
-	}
-	if len(content) > maxFile {
-		return nil, fmt.Errorf("file %s is larger than 1 MiB", name)
-	}
-	return content, nil
-}
-
-func trouble(name string, err error) error {
-	var reason *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("file %s does not exist", name)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("file %s may not be read", name)
-	case errors.As(err, &reason):
-		err = reason.Err
-	}
-	return fmt.Errorf("file %s cannot be read: %w", name, err)
 }
