@@ -1,6 +1,7 @@
 package manage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -126,7 +127,7 @@ func (r *Registrar) Register(ctx context.Context, body []byte, token secret.Text
 			return err
 		}
 		if n, err := r.o.db.CountRegisteredClients(ctx); err != nil || n >= org.Decided().Registration.MaxClients {
-			return orElse(err, refuseRegistration(RegistrationRefused, "The organization takes no more clients."))
+			return cmp.Or(err, refuseRegistration(RegistrationRefused, "The organization takes no more clients."))
 		}
 		if brought == nil {
 			return nil
@@ -142,13 +143,6 @@ func (r *Registrar) Register(ctx context.Context, body []byte, token secret.Text
 		return nil, registrationRefusal(err)
 	}
 	return made, nil
-}
-
-func orElse(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 var (
