@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,22 +82,10 @@ func (db *DB) sessionsOfUser(ctx context.Context, userID uuid.UUID, condition st
 func (db *DB) EndOtherSessions(ctx context.Context, userID, keep uuid.UUID, everything bool) ([]uuid.UUID, error) {
 	var ended []uuid.UUID
 	err := db.InTx(ctx, func(ctx context.Context) error {
-		return db.scoped(ctx, writing, "end other sessions", func(q *query) error {
-			ended = nil
-			rows, err := q.pool.QueryContext(q.ctx, `UPDATE sessions SET is_valid = FALSE
+		return db.scoped(ctx, writing, "end other sessions", func(q *query) (err error) {
+			ended, err = q.ids(`UPDATE sessions SET is_valid = FALSE
 				WHERE user_id = $1 AND org_id = $2 AND id <> $3 AND is_valid = TRUE RETURNING id`, userID, q.org, keep)
 			if err != nil {
-				return err
-			}
-			defer rows.Close()
-			for rows.Next() {
-				var id uuid.UUID
-				if err := rows.Scan(&id); err != nil {
-					return err
-				}
-				ended = append(ended, id)
-			}
-			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 				return err
 			}
 			if err := q.endCodes(userID, ` AND session_id <> $4`, keep); err != nil {

@@ -205,6 +205,23 @@ func one(none error) func(n int64, err error) error {
 	}
 }
 
+// ids runs a statement that answers with ids, and returns them.
+func (q *query) ids(statement string, args ...any) (ids []uuid.UUID, err error) {
+	rows, err := q.pool.QueryContext(q.ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id uuid.UUID
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, errors.Join(rows.Err(), rows.Close())
+}
+
 // changed is one for a statement that gorm built.
 func changed(g *gorm.DB, none error) error { return one(none)(g.RowsAffected, g.Error) }
 

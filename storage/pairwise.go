@@ -45,21 +45,9 @@ func (q *query) saltCell() cell { return q.cell("pairwise_salts", "salt", q.org.
 // UserIDs returns the ids of people in their order, those after the given one.
 func (db *DB) UserIDs(ctx context.Context, after uuid.UUID, limit int) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
-	err := db.scoped(ctx, reading, "list ids of users", func(q *query) error {
-		ids = nil
-		rows, err := q.pool.QueryContext(q.ctx, `SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3`, q.org, after, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var id uuid.UUID
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			ids = append(ids, id)
-		}
-		return rows.Err()
+	err := db.scoped(ctx, reading, "list ids of users", func(q *query) (err error) {
+		ids, err = q.ids(`SELECT id FROM users WHERE org_id = $1 AND id > $2 ORDER BY id LIMIT $3`, q.org, after, limit)
+		return err
 	})
 	return ids, err
 }
