@@ -840,11 +840,16 @@ func (k clientKey) assert(t testing.TB, client *servertest.Client, instead map[s
 
 func signJWT(t testing.TB, alg jose.SignatureAlgorithm, key any, claims map[string]any) string {
 	t.Helper()
+	return signTyped(t, alg, key, "JWT", claims)
+}
+
+func signTyped(t testing.TB, alg jose.SignatureAlgorithm, key any, typ string, claims map[string]any) string {
+	t.Helper()
 	payload, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		t.Fatal(err)
 	}

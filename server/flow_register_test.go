@@ -495,27 +495,11 @@ func TestASoftwareStatementIsBelievedIfItsIssuerIs(t *testing.T) {
 		"registration.statement_issuers", string(issuers))
 	endpoint, token := house.Issuer(org)+"/oauth2/register", developers(t, house, org)
 	sign := func(with *ecdsa.PrivateKey, typ string, changes metadata) string {
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: with}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
-		if err != nil {
-			t.Fatal(err)
-		}
 		claims := metadata{
 			"iss": "https://statements.example", "client_name": "The real one", "redirect_uris": []string{"https://real.example/cb"}, "software_id": "real", "skip_consent": true,
 		}
 		maps.Copy(claims, changes)
-		payload, err := json.Marshal(claims)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signed, err := signer.Sign(payload)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := signed.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
+		return signTyped(t, jose.ES256, with, typ, claims)
 	}
 	ask := func(statement any) *servertest.Answer {
 		return registration(t, house, "POST", endpoint, token, metadata{
